@@ -1,0 +1,10 @@
+//! What a finding is: pure code from parsed JSON to Arrow columns.
+//!
+//! In: a [`json::Json`] with the [`envelope::Envelope`] it came in and its [`place::Place`]. Out: rows, or a
+//! [`reject::Reject`] as a value. Nothing here knows an archive, a lake, a clock or a thread.
+
+pub mod envelope;
+pub mod json;
+pub mod place;
+pub mod reject;
+pub mod tally;

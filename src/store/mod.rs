@@ -1,0 +1,135 @@
+//! The only door to the outside: folders and S3 buckets behind one trait.
+//!
+//! A store is a flat set of objects under one base (`s3://bucket/prefix` or `file:///folder`). Keys
+//! are relative to the base, with `/` between their segments. All errors name the object and say
+//! what kind of trouble it is; retries happen here and nowhere else.
+
+use std::fmt::Debug;
+use std::ops::Range;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+
+/// What a listing or a HEAD tells of an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectMeta {
+    /// Relative to the store's base.
+    pub key: String,
+    /// Bytes as stored.
+    pub size: u64,
+    /// The change token: opaque, never a content hash. In a folder `<size>-<mtime in ns>`.
+    pub etag: String,
+    /// Milliseconds since 1970 UTC.
+    pub last_modified_ms: i64,
+    /// The storage class keeps its bytes from being read before a restore.
+    pub archived: bool,
+    /// The SHA-256 (lower-case hex) in the user metadata that [`Store::put`] and
+    /// [`Store::put_new`] write; a listing does not tell it. A folder has none: see [`Store::head`].
+    pub sha256: Option<String>,
+}
+
+/// How to read an object.
+#[derive(Debug, Clone, Default)]
+pub struct GetOptions {
+    /// Only these bytes.
+    pub range: Option<Range<u64>>,
+    /// Only if the object still has this etag; else [`StoreErrorKind::Precondition`].
+    pub if_match: Option<String>,
+}
+
+/// What a caller can do about a [`StoreError`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum StoreErrorKind {
+    /// The object, bucket or folder is not there.
+    NotFound,
+    /// The object exists already, or no longer has the etag asked for (412, or 404 for If-Match).
+    Precondition,
+    /// A race with another writer (409): the same request may be sent again.
+    Conflict,
+    /// Permission is missing.
+    Denied,
+    /// The object lies in an archive storage class.
+    Archived,
+    /// No answer, a server error, or throttling, after all retries: whether a write took effect is unknown.
+    Unavailable,
+    /// Anything else.
+    Other,
+}
+
+/// A store's trouble with one object.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{operation} `{uri}`: {message}")]
+pub struct StoreError {
+    /// What a caller can do about it.
+    pub kind: StoreErrorKind,
+    /// What was tried, as `reading`, `listing`, `writing`, `copying`, `deleting`.
+    pub operation: &'static str,
+    /// The object or prefix.
+    pub uri: String,
+    /// What happened, lower case, without full stop.
+    pub message: String,
+}
+
+/// The result of a store's operation.
+pub type StoreResult<T> = Result<T, StoreError>;
+
+/// A flat set of objects under one base.
+pub trait Store: Debug + Send + Sync {
+    /// The base: `s3://bucket/prefix` or `file:///folder`, without a slash at its end.
+    fn base_uri(&self) -> &str;
+
+    /// All objects whose key begins with `prefix` (a plain string prefix, `""` for all), in any order.
+    fn list<'a>(&'a self, prefix: &'a str) -> BoxStream<'a, StoreResult<ObjectMeta>>;
+
+    /// The object's size, etag and `sha256`, or `None` when there is none. A folder reads the file
+    /// and computes the hash, since it has no user metadata.
+    fn head<'a>(&'a self, key: &'a str) -> BoxFuture<'a, StoreResult<Option<ObjectMeta>>>;
+
+    /// The object's bytes, whole or a range of them.
+    fn get<'a>(&'a self, key: &'a str, options: GetOptions) -> BoxFuture<'a, StoreResult<Bytes>>;
+
+    /// Writes the object, replacing one of that key; for names that are content addresses or caches.
+    /// `sha256` (lower-case hex) is sent as checksum and kept as user metadata.
+    fn put<'a>(
+        &'a self,
+        key: &'a str,
+        bytes: Bytes,
+        sha256: &'a str,
+    ) -> BoxFuture<'a, StoreResult<()>>;
+
+    /// Writes the object only if there is none of that key; else [`StoreErrorKind::Precondition`].
+    /// An answer that was lost is not resolved here: `Precondition` may mean one's own write.
+    fn put_new<'a>(
+        &'a self,
+        key: &'a str,
+        bytes: Bytes,
+        sha256: &'a str,
+    ) -> BoxFuture<'a, StoreResult<()>>;
+
+    /// Copies on the server, with the user metadata, only if `to` does not exist yet.
+    fn copy_new<'a>(&'a self, from: &'a str, to: &'a str) -> BoxFuture<'a, StoreResult<()>>;
+
+    /// Deletes the object; one that is not there is no error.
+    fn delete<'a>(&'a self, key: &'a str) -> BoxFuture<'a, StoreResult<()>>;
+
+    /// How many requests were sent again so far.
+    fn retries(&self) -> u64;
+
+    /// The full URI of a key.
+    fn uri(&self, key: &str) -> String {
+        format!("{}/{key}", self.base_uri())
+    }
+}
+
+impl StoreError {
+    /// An error of this kind.
+    pub fn new(
+        kind: StoreErrorKind,
+        operation: &'static str,
+        uri: impl Into<String>,
+        message: impl Into<String>,
+    ) -> Self {
+        Self { kind, operation, uri: uri.into(), message: message.into() }
+    }
+}
