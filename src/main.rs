@@ -1,1 +1,17 @@
-fn main() {}
+//! Arguments to command to exit code, nothing else.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use healthtrail::cli::{Cli, Outcome};
+
+fn main() -> ExitCode {
+    match Cli::parse().run() {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::Lost) => ExitCode::from(3),
+        Err(error) => {
+            Cli::report(&error);
+            ExitCode::from(1)
+        }
+    }
+}

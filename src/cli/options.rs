@@ -1,0 +1,81 @@
+//! Options that several commands share: how to reach archives and lakes.
+
+use clap::Args;
+
+use crate::store::open::StoreOptions;
+
+/// How to reach the stores.
+#[derive(Debug, Clone, Args)]
+pub(super) struct StoreArgs {
+    /// Address of an S3 server other than AWS; plain http only for loopback hosts
+    #[arg(long, value_name = "URL", env = "HEALTHTRAIL_ENDPOINT_URL", help_heading = "S3")]
+    pub(super) endpoint_url: Option<String>,
+
+    /// Profile of the shared AWS configuration to read the archive with
+    ///
+    /// Without it the SDK's default chain decides: environment, profile, SSO, credential_process,
+    /// web identity, container, instance.
+    #[arg(long, value_name = "PROFILE", env = "HEALTHTRAIL_ARCHIVE_PROFILE", help_heading = "S3")]
+    pub(super) archive_profile: Option<String>,
+
+    /// Profile of the shared AWS configuration to read and write the lake with
+    #[arg(long, value_name = "PROFILE", env = "HEALTHTRAIL_LAKE_PROFILE", help_heading = "S3")]
+    pub(super) lake_profile: Option<String>,
+
+    /// Account that must own the buckets; another owner's bucket is refused
+    ///
+    /// `BUCKET=ACCOUNT` names the owner of one bucket; give the option once for each.
+    #[arg(
+        long,
+        value_name = "[BUCKET=]ACCOUNT",
+        env = "HEALTHTRAIL_EXPECTED_BUCKET_OWNER",
+        value_delimiter = ',',
+        help_heading = "S3"
+    )]
+    pub(super) expected_bucket_owner: Vec<String>,
+
+    /// KMS key (id or ARN) that encrypts what is written to the lake
+    #[arg(long, value_name = "KEY", env = "HEALTHTRAIL_SSE_KMS_KEY", help_heading = "S3")]
+    pub(super) sse_kms_key: Option<String>,
+
+    /// Pay for the requests to the archive's bucket (a requester-pays bucket)
+    #[arg(long, env = "HEALTHTRAIL_REQUEST_PAYER", help_heading = "S3")]
+    pub(super) request_payer: bool,
+}
+
+impl StoreArgs {
+    /// Options to reach an archive at `uri`.
+    pub(super) fn archive(&self, uri: &str) -> StoreOptions {
+        StoreOptions {
+            profile: self.archive_profile.clone(),
+            request_payer: self.request_payer,
+            ..self.common(uri)
+        }
+    }
+
+    /// Options to reach a lake at `uri`.
+    pub(super) fn lake(&self, uri: &str) -> StoreOptions {
+        StoreOptions {
+            profile: self.lake_profile.clone(),
+            sse_kms_key: self.sse_kms_key.clone(),
+            ..self.common(uri)
+        }
+    }
+
+    fn common(&self, uri: &str) -> StoreOptions {
+        StoreOptions {
+            endpoint_url: self.endpoint_url.clone(),
+            expected_bucket_owner: self.owner(uri),
+            ..StoreOptions::default()
+        }
+    }
+
+    fn owner(&self, uri: &str) -> Option<String> {
+        let bucket = uri.strip_prefix("s3://")?.split('/').next()?;
+        let named = self.expected_bucket_owner.iter().find_map(|entry| {
+            entry.split_once('=').filter(|(name, _)| *name == bucket).map(|(_, owner)| owner)
+        });
+        let any = self.expected_bucket_owner.iter().find(|entry| !entry.contains('='));
+        named.or(any.map(String::as_str)).map(str::to_owned)
+    }
+}
