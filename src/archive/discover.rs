@@ -45,16 +45,17 @@ impl Skip {
     }
 }
 
-/// Lists the archive and tells of every object what it is.
+/// Lists the objects of an archive whose keys begin with `prefix`, and tells of each what it is.
 ///
 /// # Errors
 /// The store's, when the listing cannot be finished.
 pub async fn discover(
     store: &dyn Store,
+    prefix: &str,
     options: &DiscoverOptions,
     mut visit: impl FnMut(ObjectMeta, Result<Arrival, Skip>),
 ) -> StoreResult<()> {
-    let mut listing = store.list("");
+    let mut listing = store.list(prefix);
     while let Some(object) = listing.try_next().await? {
         let verdict = match skip(&object, options) {
             Some(reason) => Err(reason),

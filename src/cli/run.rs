@@ -17,7 +17,7 @@ use crate::archive::discover::DiscoverOptions;
 use crate::archive::read::{DOCUMENT_BYTES_MAX, OBJECT_BYTES_MAX};
 use crate::finding::product::Products;
 use crate::job::budget::{MEMORY_BYTES_DEFAULT, MEMORY_BYTES_MIN};
-use crate::job::plan::Hours;
+use crate::job::plan::{Archive, Hours};
 use crate::job::progress::Progress;
 use crate::job::run::{self as job, DryRun, RunOptions};
 use crate::job::summary::Summary;
@@ -37,6 +37,8 @@ use crate::store::open::open;
     healthtrail run --from s3://archive-a --from s3://archive-b --to s3://my-lake --products all")]
 pub(super) struct RunArgs {
     /// Archive to read: a folder or `s3://bucket/prefix`; give it once for each archive
+    ///
+    /// A `*` at the end takes all keys that begin so, for a Firehose prefix without a slash at its end.
     #[arg(long, value_name = "ARCHIVE", env = "HEALTHTRAIL_FROM", value_delimiter = ',', required = true)]
     from: Vec<String>,
 
@@ -149,7 +151,7 @@ fn memory(text: &str) -> Result<u64, String> {
 pub(super) async fn run(args: RunArgs) -> anyhow::Result<Outcome> {
     let mut archives = Vec::new();
     for from in &args.from {
-        archives.push(open(from, &args.stores.archive(from), false).await?);
+        archives.push(archive(from, &args.stores).await?);
     }
     let progress = Arc::new(Progress::default());
     let shown = progress::show(args.progress, Arc::clone(&progress));
@@ -168,6 +170,18 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<Outcome> {
     Ok(outcome(&summary, args.rejects_max))
 }
 
+/// `ARCHIVE/` is a folder or all keys below a prefix; `ARCHIVE*` all keys that begin so (Firehose puts
+/// no slash after a prefix that has none).
+async fn archive(from: &str, stores: &StoreArgs) -> anyhow::Result<Archive> {
+    let (base, prefix) = match from.strip_suffix('*').map(|start| (start, start.rsplit_once('/'))) {
+        Some((_, Some((base, prefix)))) => (base, prefix),
+        Some((start, None)) => (".", start),
+        None => (from, ""),
+    };
+    let store = open(base, &stores.archive(base), false).await?;
+    Ok(Archive { store, prefix: prefix.to_owned() })
+}
+
 fn outcome(summary: &Summary, rejects_max: Option<u64>) -> Outcome {
     let newly_failed = summary.objects.failed > summary.objects.still_failing;
     let too_many = rejects_max.is_some_and(|most| summary.rejects() > most);
@@ -176,7 +190,7 @@ fn outcome(summary: &Summary, rejects_max: Option<u64>) -> Outcome {
 
 fn options(
     args: &RunArgs,
-    archives: Vec<Arc<dyn Store>>,
+    archives: Vec<Archive>,
     lake: Option<Arc<dyn Store>>,
     progress: Arc<Progress>,
 ) -> anyhow::Result<RunOptions> {

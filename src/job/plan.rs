@@ -10,10 +10,26 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::archive::arrival::Arrival;
-use crate::archive::discover::{DiscoverOptions, discover};
+use crate::archive::discover::{DiscoverOptions, Skip, discover};
 use crate::job::budget::Budget;
 use crate::job::progress::Progress;
 use crate::store::{ObjectMeta, Store, StoreResult};
+
+/// One source of a run.
+#[derive(Debug, Clone)]
+pub struct Archive {
+    /// Where it lies.
+    pub store: Arc<dyn Store>,
+    /// Only keys that begin with this; `""` for all.
+    pub prefix: String,
+}
+
+impl Archive {
+    /// What every URI of its objects begins with.
+    pub fn uri_prefix(&self) -> String {
+        self.store.uri(&self.prefix)
+    }
+}
 
 /// An object to be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,19 +78,19 @@ impl Hours {
 /// # Errors
 /// The store's, when a listing cannot be finished.
 pub async fn plan(
-    archives: &[Arc<dyn Store>],
+    archives: &[Archive],
     options: &DiscoverOptions,
     hours: Hours,
     progress: &Progress,
-    is_known: impl Fn(&str, &str) -> bool,
+    is_known: impl Fn(usize, &ObjectMeta) -> bool,
 ) -> StoreResult<Plan> {
     let mut plan = Plan::default();
-    for (archive, store) in archives.iter().enumerate() {
-        let take = |meta: ObjectMeta, verdict: Result<Arrival, _>| {
+    for (index, archive) in archives.iter().enumerate() {
+        let take = |meta: ObjectMeta, verdict: Result<Arrival, Skip>| {
             Progress::add(&progress.objects_listed, 1);
-            plan.take(archive, meta, verdict, hours, |key, etag| is_known(&store.uri(key), etag));
+            plan.take(index, meta, verdict, hours, |meta| is_known(index, meta));
         };
-        discover(store.as_ref(), options, take).await?;
+        discover(archive.store.as_ref(), &archive.prefix, options, take).await?;
     }
     plan.objects.sort_unstable_by(|a, b| {
         let key = |planned: &Planned| (planned.arrival.at_ms, planned.archive);
@@ -88,14 +104,14 @@ impl Plan {
         &mut self,
         archive: usize,
         meta: ObjectMeta,
-        verdict: Result<Arrival, crate::archive::discover::Skip>,
+        verdict: Result<Arrival, Skip>,
         hours: Hours,
-        is_known: impl Fn(&str, &str) -> bool,
+        is_known: impl Fn(&ObjectMeta) -> bool,
     ) {
         self.listed += 1;
         match verdict {
             Err(skip) => *self.skipped.entry(skip.name()).or_default() += 1,
-            Ok(_) if is_known(&meta.key, &meta.etag) => self.in_ledger += 1,
+            Ok(_) if is_known(&meta) => self.in_ledger += 1,
             Ok(arrival) if !hours.contain(arrival.hour_ms) => self.outside_hours += 1,
             Ok(arrival) => self.objects.push(Planned { archive, meta, arrival }),
         }

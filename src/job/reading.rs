@@ -27,8 +27,8 @@ use crate::finding::reject::Reject;
 use crate::finding::rows::{Rows, RowsBuilder};
 use crate::finding::tally::Tally;
 use crate::job::budget::Budget;
-use crate::job::plan::Planned;
-use crate::store::{Store, StoreError, StoreErrorKind};
+use crate::job::plan::{Archive, Planned};
+use crate::store::{StoreError, StoreErrorKind};
 
 /// Permits of the byte semaphore stand for this many bytes, so that they fit its counter.
 const PERMIT_BYTES: u64 = 1024;
@@ -36,7 +36,7 @@ const PERMIT_BYTES: u64 = 1024;
 /// What reading needs to know.
 #[derive(Debug, Clone)]
 pub(crate) struct ReadingContext {
-    pub(crate) archives: Arc<[Arc<dyn Store>]>,
+    pub(crate) archives: Arc<[Archive]>,
     pub(crate) options: Arc<ReadOptions>,
     pub(crate) budget: Budget,
     pub(crate) fetches: usize,
@@ -59,6 +59,10 @@ pub(crate) struct ChunkRows {
     /// Objects that could not be read; nothing of them is in `rows` or `rejects`, but pieces that
     /// came before may hold some of theirs.
     pub(crate) failed: Vec<(usize, StoreError)>,
+    /// All objects of the chunk.
+    pub(crate) objects: Vec<usize>,
+    /// An object failed after some of it may have been handed over in an earlier result.
+    pub(crate) broke_off: bool,
     /// More of the same chunk.
     pub(crate) rest: Option<ChunkTask>,
 }
@@ -200,6 +204,7 @@ impl Budget {
 /// A chunk whose bytes are there, or that was read in part.
 #[derive(Debug)]
 pub(crate) struct ChunkTask {
+    objects: Vec<usize>,
     waiting: VecDeque<FetchedObject>,
     open: Option<(usize, ObjectReader<'static>)>,
     failed: Vec<(usize, StoreError)>,
@@ -225,10 +230,16 @@ async fn fetch_chunk(
     objects: Vec<(usize, Planned)>,
     permit: OwnedSemaphorePermit,
 ) -> ChunkTask {
+    let indexes = objects.iter().map(|(index, _)| *index).collect();
     let bodies = objects.into_iter().map(|(index, planned)| fetch_object(&context, index, planned));
     let fetched: Vec<_> = futures::stream::iter(bodies).buffered(context.fetches).collect().await;
-    let mut task =
-        ChunkTask { waiting: VecDeque::new(), open: None, failed: Vec::new(), _bytes: permit };
+    let mut task = ChunkTask {
+        objects: indexes,
+        waiting: VecDeque::new(),
+        open: None,
+        failed: Vec::new(),
+        _bytes: permit,
+    };
     for (index, result) in fetched {
         match result {
             Ok((place, body)) => task.waiting.push_back(FetchedObject { index, place, body }),
@@ -243,7 +254,7 @@ async fn fetch_object(
     index: usize,
     planned: Planned,
 ) -> (usize, Result<(Place, Body), StoreError>) {
-    let Some(store) = context.archives.get(planned.archive) else {
+    let Some(Archive { store, .. }) = context.archives.get(planned.archive) else {
         let error = StoreError::new(StoreErrorKind::Other, "reading", &planned.meta.key, "no such archive");
         return (index, Err(error));
     };
@@ -289,6 +300,7 @@ impl ChunkTask {
                     // Only an object that is fetched in ranges can fail here, and it is alone in
                     // its chunk: what was built is all of it.
                     builder = RowsBuilder::new();
+                    out.broke_off = true;
                     out.failed.push((index, store_error(error, reader.place())));
                 }
             }
@@ -305,6 +317,8 @@ impl ChunkTask {
             bytes,
             finished: out.finished,
             failed: out.failed,
+            objects: self.objects.clone(),
+            broke_off: out.broke_off,
             rest: more.then_some(self),
         }
     }
@@ -328,6 +342,7 @@ struct Results {
     finished: Vec<(usize, Tally)>,
     failed: Vec<(usize, StoreError)>,
     reject_bytes: usize,
+    broke_off: bool,
 }
 
 /// What a reject holds in memory.

@@ -1,0 +1,377 @@
+//! How a wave becomes a commit.
+//!
+//! In: a [`Wave`]. Out: a commit in the lake's log with its files published, and what it added. The
+//! steps and the rules by which runs race are those of [`crate::lake::log`]; here they are put in
+//! order: catch up, drop what others consumed, compare with the lake, encode, stage, record,
+//! publish. Whoever loses a number does it again with what the winner left, without reading an
+//! object twice. Memory: one encoder's row group for each of [`Budget::encoders`], and the encoded
+//! parts that wait to be staged.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context as _, anyhow};
+use arrow::record_batch::RecordBatch;
+use futures::{StreamExt as _, TryStreamExt as _};
+use rayon::ThreadPool;
+use tokio::task::block_in_place;
+
+use crate::finding::tally::Tally;
+use crate::job::budget::Budget;
+use crate::job::plan::{Archive, Planned};
+use crate::job::wave::Wave;
+use crate::lake::dedupe::{self, PartitionRows, Pick};
+use crate::lake::ids::IdSet;
+use crate::lake::layout::{Partition, PartitionBy, Table};
+use crate::lake::ledger::{Ledger, LedgerFile, Status};
+use crate::lake::log::{Committed, Log, random_id};
+use crate::lake::part::{self, EncodedPart};
+use crate::lake::record::{
+    FailedObject, FileRecord, ObjectRecord, ObjectTally, Objects, RECORD_FORMAT, Record, Settings, Totals,
+};
+use crate::lake::rejects::{self, RejectRow};
+use crate::store::{Store, StoreErrorKind};
+
+/// What commits need to know, and the ledger that they move on.
+#[derive(Debug)]
+pub(crate) struct Committer {
+    pub(crate) lake: Arc<dyn Store>,
+    pub(crate) log: Log,
+    pub(crate) ledger: Ledger,
+    pub(crate) partition: PartitionBy,
+    pub(crate) settings: Settings,
+    pub(crate) run: String,
+    pub(crate) started_at: String,
+    pub(crate) pool: Arc<ThreadPool>,
+    pub(crate) budget: Budget,
+    pub(crate) archives: Arc<[Archive]>,
+    pub(crate) plan: Arc<[Planned]>,
+}
+
+/// Files staged for a commit that does not exist yet, and what was found on the way to them.
+#[derive(Debug, Default)]
+pub(crate) struct Staged {
+    /// The version that they were compared with; their commit is the next one.
+    version: u64,
+    files: Vec<FileRecord>,
+    /// Row ids in them, when more of the same wave follows.
+    row_ids: IdSet,
+    duplicates: u64,
+    rejects_known: u64,
+}
+
+/// What a commit added.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    /// Places in the plan that are settled now, one way or another.
+    pub(crate) settled: Vec<usize>,
+    /// What the bytes of the objects became.
+    pub(crate) consumed: Vec<Tally>,
+    /// Objects that another run consumed meanwhile.
+    pub(crate) consumed_elsewhere: u64,
+    /// Objects that failed, with whether they did so before.
+    pub(crate) failed: Vec<(FailedObject, bool)>,
+    /// Rows that were there already.
+    pub(crate) duplicates: u64,
+    /// Rejects that were there already.
+    pub(crate) rejects_known: u64,
+    /// The record's files.
+    pub(crate) files: Vec<FileRecord>,
+    /// Whether there was anything to record.
+    pub(crate) committed: bool,
+    /// How long files were visible while others of the commit were not.
+    pub(crate) publish_ms: u64,
+    /// Seconds spent comparing, staging, publishing.
+    pub(crate) seconds: [f64; 3],
+}
+
+/// How an attempt to commit ended.
+#[derive(Debug)]
+pub(crate) enum Settled {
+    /// In the lake.
+    Done(Box<Report>),
+    /// Pieces of the wave were staged early, and another run took the number they were compared
+    /// for: the wave has to be read again.
+    Replan,
+}
+
+impl Committer {
+    /// Stages what the wave holds so far, so that its memory is free for the rest of a large object.
+    /// `false` means that another run has committed since the first piece: read the wave again.
+    pub(crate) async fn stage_piece(&mut self, wave: &mut Wave, staged: &mut Staged) -> anyhow::Result<bool> {
+        self.log.catch_up(&mut self.ledger).await?;
+        if !staged.files.is_empty() && staged.version != self.ledger.version() {
+            return Ok(false);
+        }
+        staged.version = self.ledger.version();
+        let mut known = Known::default();
+        known.in_pieces(staged);
+        let mut report = Report::default();
+        self.compare_and_stage(wave, staged, &mut known, &HashSet::new(), &mut report).await?;
+        staged.row_ids.extend(wave.batches.iter().flat_map(|rows| rows.keys.iter().map(|key| key.row_id)));
+        wave.release();
+        Ok(true)
+    }
+
+    /// Commits the wave, on top of whatever other runs commit meanwhile.
+    pub(crate) async fn commit(&mut self, mut wave: Wave, pieces: Staged) -> anyhow::Result<Settled> {
+        let mut report = Report::default();
+        let mut known = Known::default();
+        loop {
+            self.log.catch_up(&mut self.ledger).await?;
+            if !pieces.files.is_empty() && pieces.version != self.ledger.version() {
+                return Ok(Settled::Replan);
+            }
+            let consumed = self.consumed_elsewhere(&wave);
+            // Their rows stay in the batches, but are left out of every selection from now on.
+            known.dropped.extend(consumed.iter().copied());
+            report.consumed_elsewhere += consumed.len() as u64;
+            report.settled.extend(consumed.iter().copied());
+            wave.drop_objects(&consumed);
+            let mut staged = Staged { version: self.ledger.version(), ..Staged::default() };
+            staged.files.clone_from(&pieces.files);
+            (staged.duplicates, staged.rejects_known) = (pieces.duplicates, pieces.rejects_known);
+            let dropped = known.dropped.clone();
+            known.in_pieces(&pieces);
+            self.compare_and_stage(&wave, &mut staged, &mut known, &dropped, &mut report).await?;
+            if self.record(&wave, &staged, &mut report).await? {
+                let settled = wave.finished.iter().map(|(index, _)| *index);
+                report.settled.extend(settled.chain(wave.failed.iter().map(|(index, _)| *index)));
+                report.consumed = wave.finished.into_iter().map(|(_, tally)| tally).collect();
+                (report.duplicates, report.rejects_known) = (staged.duplicates, staged.rejects_known);
+                return Ok(Settled::Done(Box::new(report)));
+            }
+        }
+    }
+
+    /// Objects of the wave that are in the lake by another run's commit.
+    fn consumed_elsewhere(&self, wave: &Wave) -> HashSet<usize> {
+        let finished = wave.finished.iter().map(|(index, _)| *index);
+        let failed = wave.failed.iter().map(|(index, _)| *index);
+        finished.chain(failed).filter(|index| self.status(*index) == Status::Consumed).collect()
+    }
+
+    fn status(&self, index: usize) -> Status<'_> {
+        let Some(planned) = self.plan.get(index) else { return Status::Unknown };
+        let Some(archive) = self.archives.get(planned.archive) else { return Status::Unknown };
+        let meta = &planned.meta;
+        self.ledger.status(archive.store.base_uri(), &meta.key, &meta.etag, &self.settings)
+    }
+
+    async fn compare_and_stage(
+        &self,
+        wave: &Wave,
+        staged: &mut Staged,
+        known: &mut Known,
+        dropped: &HashSet<usize>,
+        report: &mut Report,
+    ) -> anyhow::Result<()> {
+        let begun = Instant::now();
+        let owners = wave.owners();
+        let is_dropped = |pick: Pick| owners.of(pick).is_some_and(|owner| dropped.contains(&owner));
+        let gathered = block_in_place(|| dedupe::Wave::gather(&wave.batches, &is_dropped));
+        let partitions = block_in_place(|| gathered.partitions(self.partition));
+        let contains = |id: u128| gathered.contains(id);
+        self.compare(Table::Findings, &partitions, known.version, &contains, &mut known.rows).await?;
+        let selection = block_in_place(|| gathered.select(&known.rows, self.partition));
+        staged.duplicates += selection.duplicates_in_wave + selection.duplicates_in_lake;
+
+        let all = rejects::select(&wave.rejects, &IdSet::default(), self.partition);
+        let partitions: Vec<Partition> = all.partitions.iter().map(|rows| rows.partition).collect();
+        let ids: IdSet =
+            wave.rejects.iter().map(|row| rejects::reject_id(&row.place, &row.reject)).collect();
+        let contains = |id: u128| ids.contains(&id);
+        self.compare(Table::Rejects, &partitions, known.version, &contains, &mut known.rejects).await?;
+        let rejected = rejects::select(&wave.rejects, &known.rejects, self.partition);
+        staged.rejects_known += rejected.duplicates_in_wave + rejected.duplicates_in_lake;
+        known.version = staged.version;
+        let [compare, stage, _] = &mut report.seconds;
+        *compare += begun.elapsed().as_secs_f64();
+
+        let begun = Instant::now();
+        let batches: Arc<[RecordBatch]> = wave.batches.iter().map(|rows| rows.batch.clone()).collect();
+        self.stage_findings(selection.partitions, batches, staged).await?;
+        self.stage_rejects(rejected.partitions, &wave.rejects, staged).await?;
+        *stage += begun.elapsed().as_secs_f64();
+        Ok(())
+    }
+
+    /// Streams the ids of the files that these partitions have got since `after` past the wave.
+    async fn compare(
+        &self,
+        table: Table,
+        partitions: &[Partition],
+        after: u64,
+        contains: &(dyn Fn(u128) -> bool + Sync),
+        known: &mut IdSet,
+    ) -> anyhow::Result<()> {
+        let mut files: Vec<&LedgerFile> = Vec::new();
+        for partition in partitions {
+            self.ledger.check(table, *partition)?;
+            files.extend(self.ledger.files(table, *partition, after));
+        }
+        let concurrency = self.budget.encoders * 2;
+        known.extend(part::known_ids(self.lake.as_ref(), table, &files, concurrency, contains).await?);
+        Ok(())
+    }
+
+    async fn stage_findings(
+        &self,
+        partitions: Vec<PartitionRows>,
+        batches: Arc<[RecordBatch]>,
+        staged: &mut Staged,
+    ) -> anyhow::Result<()> {
+        let jobs = partitions.into_iter().flat_map(|PartitionRows { partition, picks }| {
+            let picks: Arc<[Pick]> = picks.into();
+            let ranges = part::split(&batches, &picks);
+            ranges.into_iter().map(move |range| (partition, Arc::clone(&picks), range))
+        });
+        let encoded = jobs.map(|(partition, picks, range)| {
+            let batches = Arc::clone(&batches);
+            let encode = move || {
+                let picks = picks.get(range).unwrap_or_default();
+                part::encode(Table::Findings, &batches, picks).map_err(anyhow::Error::from)
+            };
+            self.stage(partition, encode, staged.version + 1)
+        });
+        let files = futures::stream::iter(encoded).buffered(self.budget.encoders).try_collect::<Vec<_>>();
+        let files = files.await?;
+        staged.files.extend(files);
+        Ok(())
+    }
+
+    async fn stage_rejects(
+        &self,
+        partitions: Vec<PartitionRows>,
+        rows: &[RejectRow],
+        staged: &mut Staged,
+    ) -> anyhow::Result<()> {
+        for PartitionRows { partition, picks } in partitions {
+            let part = block_in_place(|| rejects::encode(rows, &picks))?;
+            let number = staged.version + 1;
+            let stage = self.log.stage_part(number, &self.run, Table::Rejects, partition, &part);
+            staged.files.push(stage.await?);
+        }
+        Ok(())
+    }
+
+    /// Encodes on a rayon thread, then puts the part into the staging of commit `number`.
+    async fn stage(
+        &self,
+        partition: Partition,
+        encode: impl FnOnce() -> anyhow::Result<EncodedPart> + Send + 'static,
+        number: u64,
+    ) -> anyhow::Result<FileRecord> {
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        self.pool.spawn(move || {
+            let run = std::panic::AssertUnwindSafe(encode);
+            // Nobody waits any more when the run has ended.
+            drop(sender.send(std::panic::catch_unwind(run)));
+        });
+        let part = receiver
+            .await?
+            .map_err(|_| anyhow!("encoding partition {partition} panicked, which is a defect"))??;
+        Ok(self.log.stage_part(number, &self.run, Table::Findings, partition, &part).await?)
+    }
+
+    /// Records and publishes; `false` when another run took the number.
+    async fn record(&mut self, wave: &Wave, staged: &Staged, report: &mut Report) -> anyhow::Result<bool> {
+        report.failed = wave.failed.iter().filter_map(|(index, error)| self.failed(*index, error)).collect();
+        let new_failures = report.failed.iter().filter(|(_, still)| !still).map(|(failed, _)| failed.clone());
+        let objects = Objects {
+            consumed: wave.finished.iter().filter_map(|(index, tally)| self.consumed(*index, tally)).collect(),
+            failed: new_failures.collect(),
+        };
+        if objects.consumed.is_empty() && objects.failed.is_empty() {
+            return Ok(true);
+        }
+        let number = staged.version + 1;
+        let totals = Totals::of(&objects, &staged.files);
+        let record = Record {
+            format: RECORD_FORMAT,
+            number,
+            commit_id: random_id(),
+            run: self.run.clone(),
+            program: concat!("healthtrail ", env!("CARGO_PKG_VERSION")).to_owned(),
+            deduplicated_against: staged.version,
+            settings: self.settings,
+            started_at: self.started_at.clone(),
+            committed_at: jiff::Timestamp::now().to_string(),
+            objects: self.log.stage_objects(number, &self.run, objects).await?,
+            files: staged.files.clone(),
+            totals,
+            withdrawn: Vec::new(),
+        };
+        if self.log.try_commit(&record).await? == Committed::Lost {
+            return Ok(false);
+        }
+        let begun = Instant::now();
+        self.log.publish(&record).await.with_context(|| {
+            format!("commit {number} is recorded, but not published yet; run again to complete it")
+        })?;
+        self.log.catch_up(&mut self.ledger).await?;
+        report.committed = true;
+        report.files.clone_from(&staged.files);
+        report.publish_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let [_, _, publish] = &mut report.seconds;
+        *publish += begun.elapsed().as_secs_f64();
+        Ok(true)
+    }
+
+    fn consumed(&self, index: usize, tally: &Tally) -> Option<ObjectRecord> {
+        let planned = self.plan.get(index)?;
+        Some(ObjectRecord {
+            archive: self.archives.get(planned.archive)?.store.base_uri().to_owned(),
+            key: planned.meta.key.clone(),
+            etag: planned.meta.etag.clone(),
+            size: planned.meta.size,
+            last_modified_ms: planned.meta.last_modified_ms,
+            arrived_hour_ms: planned.arrival.hour_ms,
+            tally: ObjectTally::from(tally),
+        })
+    }
+
+    /// The failure as the record names it, and whether the ledger knows it already.
+    fn failed(&self, index: usize, error: &crate::store::StoreError) -> Option<(FailedObject, bool)> {
+        let planned = self.plan.get(index)?;
+        let kind = kind_name(error.kind);
+        let still = self.status(index) == Status::Failed(kind);
+        let failed = FailedObject {
+            archive: self.archives.get(planned.archive)?.store.base_uri().to_owned(),
+            key: planned.meta.key.clone(),
+            etag: planned.meta.etag.clone(),
+            kind: kind.to_owned(),
+            message: error.to_string(),
+        };
+        Some((failed, still))
+    }
+}
+
+/// What of a wave the lake is known to have, up to a version, over all attempts to commit it.
+#[derive(Debug, Default)]
+struct Known {
+    version: u64,
+    rows: IdSet,
+    rejects: IdSet,
+    dropped: HashSet<usize>,
+}
+
+impl Known {
+    fn in_pieces(&mut self, pieces: &Staged) {
+        self.rows.extend(pieces.row_ids.iter().copied());
+    }
+}
+
+/// The name that the ledger remembers a failure by.
+pub(crate) fn kind_name(kind: StoreErrorKind) -> &'static str {
+    match kind {
+        StoreErrorKind::NotFound => "not_found",
+        StoreErrorKind::Precondition => "changed",
+        StoreErrorKind::Conflict => "conflict",
+        StoreErrorKind::Denied => "denied",
+        StoreErrorKind::Archived => "archived",
+        StoreErrorKind::Unavailable => "unavailable",
+        StoreErrorKind::Other => "other",
+    }
+}

@@ -1,0 +1,126 @@
+//! One wave: what was read and waits to be committed.
+//!
+//! In: [`ChunkRows`] in plan order. Out: rows, rejects and tallies, each with the object they are of,
+//! so that what another run has consumed meanwhile can be dropped without reading again. A wave
+//! holds at most [`Budget::wave_bytes`](crate::job::budget::Budget) and one task's result more.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use crate::finding::place::Place;
+use crate::finding::rows::Rows;
+use crate::finding::tally::Tally;
+use crate::job::plan::{Archive, Planned};
+use crate::job::reading::ChunkRows;
+use crate::lake::dedupe::Pick;
+use crate::lake::rejects::RejectRow;
+use crate::store::StoreError;
+
+/// What a wave holds.
+#[derive(Debug, Default)]
+pub(crate) struct Wave {
+    /// The rows, batch by batch.
+    pub(crate) batches: Vec<Rows>,
+    /// For each batch: up to which row (exclusive) its rows are of which object, ascending.
+    owners: Vec<Vec<(usize, usize)>>,
+    /// The rejects.
+    pub(crate) rejects: Vec<RejectRow>,
+    /// For each reject its object.
+    reject_owners: Vec<usize>,
+    /// Objects read to their end.
+    pub(crate) finished: Vec<(usize, Tally)>,
+    /// Objects that could not be read.
+    pub(crate) failed: Vec<(usize, StoreError)>,
+    /// The memory that rows and rejects hold.
+    pub(crate) bytes: usize,
+}
+
+impl Wave {
+    /// Takes in what was read.
+    pub(crate) fn add(&mut self, chunk: ChunkRows, archives: &[Archive], plan: &[Planned]) {
+        self.bytes += chunk.bytes;
+        self.finished.extend(chunk.finished);
+        self.failed.extend(chunk.failed);
+        let mut last: Option<(usize, Place)> = None;
+        for (index, reject) in chunk.rejects {
+            // Rejects of one object share its place.
+            if last.as_ref().is_none_or(|(of, _)| *of != index) {
+                last = place(index, archives, plan).map(|place| (index, place));
+            }
+            let Some((_, place)) = &last else { continue };
+            self.rejects.push(RejectRow { place: place.clone(), reject });
+            self.reject_owners.push(index);
+        }
+        if chunk.rows.keys.is_empty() {
+            return;
+        }
+        let mut end = 0;
+        let ends = chunk.row_counts.iter().map(|(index, count)| {
+            end += count;
+            (end, *index)
+        });
+        self.owners.push(ends.collect());
+        self.batches.push(chunk.rows);
+    }
+
+    /// Whether nothing was read, and nothing failed.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.batches.is_empty()
+            && self.rejects.is_empty()
+            && self.finished.is_empty()
+            && self.failed.is_empty()
+    }
+
+    /// How many objects it has.
+    pub(crate) fn objects(&self) -> usize {
+        self.finished.len() + self.failed.len()
+    }
+
+    /// Forgets the objects that another run has consumed: their rejects and tallies here; their
+    /// rows are told by [`Wave::owner`].
+    pub(crate) fn drop_objects(&mut self, consumed: &HashSet<usize>) {
+        self.finished.retain(|(index, _)| !consumed.contains(index));
+        self.failed.retain(|(index, _)| !consumed.contains(index));
+        let owners = std::mem::take(&mut self.reject_owners);
+        let mut kept = owners.iter().map(|owner| !consumed.contains(owner));
+        self.rejects.retain(|_| kept.next().unwrap_or(true));
+        self.reject_owners = owners.into_iter().filter(|owner| !consumed.contains(owner)).collect();
+    }
+
+    /// Gives up the rows and rejects, which were staged, and keeps counting.
+    pub(crate) fn release(&mut self) {
+        self.batches.clear();
+        self.owners.clear();
+        self.rejects.clear();
+        self.reject_owners.clear();
+        self.bytes = 0;
+    }
+
+    /// For each batch its rows' objects, to be asked while the batches are borrowed.
+    pub(crate) fn owners(&self) -> Owners<'_> {
+        Owners(&self.owners)
+    }
+}
+
+/// Which object each row of a wave is of.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Owners<'a>(&'a [Vec<(usize, usize)>]);
+
+impl Owners<'_> {
+    /// The object that a row is of.
+    pub(crate) fn of(self, pick: Pick) -> Option<usize> {
+        let ends = self.0.get(pick.batch as usize)?;
+        let at = ends.partition_point(|(end, _)| *end <= pick.row as usize);
+        ends.get(at).map(|(_, index)| *index)
+    }
+}
+
+fn place(index: usize, archives: &[Archive], plan: &[Planned]) -> Option<Place> {
+    let planned = plan.get(index)?;
+    let archive = archives.get(planned.archive)?;
+    Some(Place {
+        object: Arc::from(archive.store.uri(&planned.meta.key)),
+        etag: Arc::from(planned.meta.etag.as_str()),
+        arrived_hour_ms: planned.arrival.hour_ms,
+    })
+}
