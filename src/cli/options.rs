@@ -3,6 +3,7 @@
 use clap::Args;
 
 use crate::store::open::StoreOptions;
+use crate::store::s3::S3Options;
 
 /// How to reach the stores.
 #[derive(Debug, Clone, Args)]
@@ -46,27 +47,23 @@ pub(super) struct StoreArgs {
 impl StoreArgs {
     /// Options to reach an archive at `uri`.
     pub(super) fn archive(&self, uri: &str) -> StoreOptions {
-        StoreOptions {
-            profile: self.archive_profile.clone(),
-            request_payer: self.request_payer,
-            ..self.common(uri)
-        }
+        let (profile, request_payer) = (self.archive_profile.clone(), self.request_payer);
+        let s3 = S3Options { profile, request_payer, ..self.common(uri) };
+        StoreOptions { create: false, s3 }
     }
 
-    /// Options to reach a lake at `uri`.
-    pub(super) fn lake(&self, uri: &str) -> StoreOptions {
-        StoreOptions {
-            profile: self.lake_profile.clone(),
-            sse_kms_key: self.sse_kms_key.clone(),
-            ..self.common(uri)
-        }
+    /// Options to reach a lake at `uri`, which is made when `create` is set.
+    pub(super) fn lake(&self, uri: &str, create: bool) -> StoreOptions {
+        let (profile, sse_kms_key) = (self.lake_profile.clone(), self.sse_kms_key.clone());
+        let s3 = S3Options { profile, sse_kms_key, ..self.common(uri) };
+        StoreOptions { create, s3 }
     }
 
-    fn common(&self, uri: &str) -> StoreOptions {
-        StoreOptions {
+    fn common(&self, uri: &str) -> S3Options {
+        S3Options {
             endpoint_url: self.endpoint_url.clone(),
             expected_bucket_owner: self.owner(uri),
-            ..StoreOptions::default()
+            ..S3Options::default()
         }
     }
 

@@ -22,7 +22,7 @@ use crate::job::progress::Progress;
 use crate::job::run::{self as job, DryRun, RunOptions};
 use crate::job::summary::Summary;
 use crate::lake::layout::PartitionBy;
-use crate::store::Store;
+use crate::store::{Store, StoreErrorKind};
 use crate::store::open::open;
 
 /// Read what is new in the archive, and add it to the lake
@@ -156,13 +156,17 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<Outcome> {
     let progress = Arc::new(Progress::default());
     let shown = progress::show(args.progress, Arc::clone(&progress));
     if args.dry_run {
-        let lake = open(&args.to, &args.stores.lake(&args.to), false).await;
-        let options = options(&args, archives, lake.ok(), Arc::clone(&progress))?;
+        let lake = open(&args.to, &args.stores.lake(&args.to, false)).await;
+        let lake = match lake {
+            Err(error) if error.kind == StoreErrorKind::NotFound => None,
+            opened => Some(opened?),
+        };
+        let options = options(&args, archives, lake, Arc::clone(&progress))?;
         let dry_run = job::dry_run(&options).await?;
         drop(shown);
         return print_dry_run(&dry_run, args.summary.as_ref());
     }
-    let lake = open(&args.to, &args.stores.lake(&args.to), true).await?;
+    let lake = open(&args.to, &args.stores.lake(&args.to, true)).await?;
     let options = options(&args, archives, Some(lake), Arc::clone(&progress))?;
     let summary = job::run(&options).await?;
     drop(shown);
@@ -178,7 +182,7 @@ async fn archive(from: &str, stores: &StoreArgs) -> anyhow::Result<Archive> {
         Some((start, None)) => (".", start),
         None => (from, ""),
     };
-    let store = open(base, &stores.archive(base), false).await?;
+    let store = open(base, &stores.archive(base)).await?;
     Ok(Archive { store, prefix: prefix.to_owned() })
 }
 
