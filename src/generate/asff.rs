@@ -175,7 +175,7 @@ fn threat_finding(
     hex: &str,
     severity: &'static str,
 ) -> Finding {
-    let detector = format!("arn:aws:guardduty:{region}:{account}:detector/{:.16}", hex);
+    let detector = format!("arn:aws:guardduty:{region}:{account}:detector/{hex:.16}");
     Finding {
         id: format!("{detector}/finding/{hex}"),
         product: "guardduty",
@@ -250,7 +250,7 @@ fn product_arn(finding: &Finding) -> String {
 fn middle(story: &Story, delivery: &Delivery, finding: &Finding, json: &mut JsonText) {
     json.strings("Types", &[&finding.kind]);
     // Now and then a customer rates a finding otherwise than its provider.
-    let lowered = delivery.version & 1 == 1 && story.number % 7 == 0;
+    let lowered = delivery.version & 1 == 1 && story.number.is_multiple_of(7);
     severity_object(if lowered { "LOW" } else { finding.severity }, json);
     json.string("Title", &finding.title);
 }

@@ -160,11 +160,11 @@ fn description(world: &World, story: &Story, delivery: &Delivery, json: &mut Jso
     json.string("latestDescription", &text);
     json.close();
     json.close_array();
-    let fields = words.dice().below(4);
+    let fields = words.dice().index(4);
     if fields > 0 && !story.event.kind.public {
         let from = words.dice().index(METADATA.len());
         json.open("eventMetadata");
-        for (name, value) in METADATA.iter().cycle().skip(from).take(fields as usize) {
+        for (name, value) in METADATA.iter().cycle().skip(from).take(fields) {
             let mut filled = String::new();
             words.fill(value, &mut filled);
             json.string(name, &filled);
@@ -207,7 +207,7 @@ fn actionability(event: &Event, story: &Story, json: &mut JsonText) {
         _ if event.kind.service == "BILLING" => ("ACTION_MAY_BE_REQUIRED", &["BILLING"]),
         _ if event.kind.security => ("ACTION_REQUIRED", &["SECURITY", "OPERATIONS"]),
         Category::Change => ("ACTION_REQUIRED", &["OPERATIONS"]),
-        _ if story.number % 2 == 0 => ("INFORMATIONAL", &["OPERATIONS"]),
+        _ if story.number.is_multiple_of(2) => ("INFORMATIONAL", &["OPERATIONS"]),
         _ => ("ACTION_MAY_BE_REQUIRED", &["OPERATIONS"]),
     };
     json.string("actionability", actionability);
@@ -242,7 +242,7 @@ pub(super) fn entities(
         return Vec::new();
     }
     let salt = story.number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
-    let count = if story.pages > 1 { 20 + salt % 60 } else { 1 + (salt % 5) * (salt >> 8) % 5 };
+    let count = if story.pages > 1 { 20 + salt % 60 } else { 1 + (salt % 7) * (salt >> 8 & 7) / 9 };
     let first = u64::from(delivery.page) * count;
     (first..first + count).map(|number| entity(world, story, delivery, affected, number)).collect()
 }

@@ -15,6 +15,7 @@ mod noise;
 mod object;
 mod ocsf;
 mod pack;
+mod phrases;
 mod plan;
 mod random;
 mod report;

@@ -66,7 +66,7 @@ pub(super) fn write_other(world: &World, story: &Story, delivery: &Delivery, jso
             class_name: "Detection Finding",
             product: "guardduty",
             product_name: "GuardDuty",
-            uid: format!("arn:aws:guardduty:{region}:{account}:detector/{:.16}/finding/{hex}", hex),
+            uid: format!("arn:aws:guardduty:{region}:{account}:detector/{hex:.16}/finding/{hex}"),
             title: format!("On an instance, {says}"),
             kind: threat.to_owned(),
             severity,

@@ -61,7 +61,7 @@ pub(super) enum Packer {
     Members { encoder: GzEncoder<Vec<u8>>, room: usize },
     Zip(Box<Zip>),
     Zstd(zstd::stream::write::Encoder<'static, Vec<u8>>),
-    Snappy(Blocks),
+    Snappy(Box<Blocks>),
 }
 
 impl Packer {
@@ -75,8 +75,8 @@ impl Packer {
             }
             Format::Zip => Self::Zip(Box::new(Zip::new(entry))),
             Format::Zstd => Self::Zstd(zstd::stream::write::Encoder::new(Vec::new(), ZSTD_LEVEL)?),
-            Format::Snappy => Self::Snappy(Blocks::new(false)),
-            Format::HadoopSnappy => Self::Snappy(Blocks::new(true)),
+            Format::Snappy => Self::Snappy(Box::new(Blocks::new(false))),
+            Format::HadoopSnappy => Self::Snappy(Box::new(Blocks::new(true))),
         })
     }
 

@@ -5,7 +5,7 @@
 //! microsecond, so that it is rolled again wherever one of its messages is written.
 
 use super::calendar::DAY_S;
-use super::catalog::{EVENT_TYPES, EventType, GLOBAL_SERVICES, REGIONS};
+use super::catalog::{EVENT_TYPES, EventType, GLOBAL_SERVICES, INVESTIGATION, REGIONS};
 use super::random::{Dice, Purpose};
 use super::world::World;
 
@@ -236,9 +236,10 @@ impl Story {
             for account in 0..self.accounts {
                 let backup = dice.chance(options.backup_copies) && copied;
                 for page in 0..self.pages {
-                    let late = match dice.chance(options.late) {
-                        true => dice.between(3_600, 2 * DAY_S),
-                        false => dice.between(1, 40),
+                    let late = if dice.chance(options.late) {
+                        dice.between(3_600, 2 * DAY_S)
+                    } else {
+                        dice.between(1, 40)
                     };
                     let first = Delivery {
                         arrival_s: self.time_s(version) + late,
@@ -269,17 +270,7 @@ impl Story {
 impl Event {
     fn roll(world: &World, number: u64, security: bool) -> Self {
         let mut dice = Dice::new(world.options.seed, Purpose::Event, number);
-        let eligible = |kind: &&EventType| !security || kind.security;
-        let total = EVENT_TYPES.iter().filter(eligible).map(|kind| kind.weight).sum();
-        let mut left = dice.below(total);
-        let mut chosen = &EVENT_TYPES[0];
-        for kind in EVENT_TYPES.iter().filter(eligible) {
-            chosen = kind;
-            if left < kind.weight {
-                break;
-            }
-            left -= kind.weight;
-        }
+        let chosen = kind(&mut dice, security);
         let account = dice.index(world.accounts.len()).min(dice.index(world.accounts.len()));
         let region = dice.index(world.regions()).min(dice.index(world.regions()));
         let region = (!GLOBAL_SERVICES.contains(&chosen.service)).then_some(region);
@@ -333,6 +324,20 @@ impl Event {
         }
         Self::roll(world, number, true)
     }
+}
+
+/// One of the event types, by weight; only of those that Security Hub takes over, if `security`.
+fn kind(dice: &mut Dice, security: bool) -> &'static EventType {
+    let eligible = || EVENT_TYPES.iter().filter(|kind| kind.security || !security);
+    let mut left = dice.below(eligible().map(|kind| kind.weight).sum());
+    let found = eligible().find(|kind| match left.checked_sub(kind.weight) {
+        Some(less) => {
+            left = less;
+            false
+        }
+        None => true,
+    });
+    found.unwrap_or(&INVESTIGATION)
 }
 
 #[cfg(test)]

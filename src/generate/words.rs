@@ -5,8 +5,9 @@
 //! compresses about as well as a real one.
 
 use super::calendar;
-use super::catalog::{
-    ADVICE, CAUSES, CLOSINGS, ENDINGS, MIDDLES, OPENINGS, REGIONS, TRANSLATIONS, UPDATES, WORDS,
+use super::catalog::REGIONS;
+use super::phrases::{
+    ADVICE, CAUSES, CLOSINGS, ENDINGS, MIDDLES, OPENINGS, TRANSLATIONS, UPDATES, WORDS,
 };
 use super::random::{Dice, Purpose};
 use super::story::{Category, Story};
