@@ -114,7 +114,7 @@ pub(super) fn write_other(world: &World, story: &Story, delivery: &Delivery, jso
     let about = [("count", u64::from(import(delivery.version)) + 1)];
     product_fields(&finding, &finding.id, &about, json);
     json.open_array("Resources");
-    let id = format!("arn:aws:ec2:{region}:{account}:instance/i-{resource_name}");
+    let id = resource_id(resource_type, region, account, &resource_name);
     resource(json, resource_type, &id, region);
     json.close_array();
     match finding.product {
@@ -294,6 +294,23 @@ fn resource(json: &mut JsonText, kind: &str, id: &str, region: &str) {
     json.string("Partition", "aws");
     json.string("Region", region);
     json.close();
+}
+
+/// An id as Security Hub gives it to a resource of this type.
+fn resource_id(kind: &str, region: &str, account: &str, name: &str) -> String {
+    let within =
+        |service: &str, rest: &str| format!("arn:aws:{service}:{region}:{account}:{rest}{name}");
+    match kind {
+        "AwsAccount" => format!("AWS::::Account:{account}"),
+        "AwsS3Bucket" => format!("arn:aws:s3:::bucket-{name}"),
+        "AwsIamUser" => format!("arn:aws:iam::{account}:user/user-{name}"),
+        "AwsEc2SecurityGroup" => within("ec2", "security-group/sg-"),
+        "AwsRdsDbInstance" => within("rds", "db:db-"),
+        "AwsLambdaFunction" => within("lambda", "function:fn-"),
+        "AwsKmsKey" => within("kms", "key/"),
+        "AwsEksCluster" => within("eks", "cluster/"),
+        _ => within("ec2", "instance/i-"),
+    }
 }
 
 fn compliance(control: &str, severity: &str, json: &mut JsonText) {

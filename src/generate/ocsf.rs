@@ -212,9 +212,11 @@ fn metadata(
     let home = home(story);
     json.string("uid", &format!("arn:aws:securityhub:{home}::productv2/aws/{product}"));
     json.string("vendor_name", "AWS");
-    json.open("feature");
-    json.string("uid", story.event.kind.code);
-    json.close();
+    if product == "health" {
+        json.open("feature");
+        json.string("uid", story.event.kind.code);
+        json.close();
+    }
     json.close();
     json.literal("processed_time", processed_ms);
     json.string("processed_time_dt", &calendar::milli(processed_ms));

@@ -84,10 +84,23 @@ pub(super) const UPDATES: &[&str] = &[
 ];
 
 /// The last word on an event.
-pub(super) const CLOSINGS: &[&str] = &[
-    "Between {t} PDT and the time of this message, {s} {n} in {r} were affected by {c}. The issue has been resolved and the service is operating normally.",
-    "The maintenance that was announced for your {s} {n} in {r} is complete.",
-    "All {k} affected {n} have been moved, and no action is left for you.",
+pub(super) const CLOSINGS: &[(Category, &[&str])] = &[
+    (
+        Issue,
+        &[
+            "Between {t} PDT and the time of this message, {s} {n} in {r} were affected by {c}. The issue has been resolved and the service is operating normally.",
+            "We have seen no more {c} since {t} PDT, and consider this issue closed.",
+        ],
+    ),
+    (
+        Change,
+        &[
+            "The maintenance that was announced for your {s} {n} in {r} is complete.",
+            "All {k} affected {n} have been moved, and no action is left for you.",
+        ],
+    ),
+    (Notification, &["This matter of your {s} {n} in {r} is settled; the message closes it."]),
+    (Investigation, &["We found no fault on our side that would explain {c}."]),
 ];
 
 /// Causes.

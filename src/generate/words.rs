@@ -48,17 +48,13 @@ impl Words {
         let wanted = 300 + usize::try_from(short).unwrap_or(0);
         let mut text = String::with_capacity(wanted + 400);
         if story.closes(version) && self.dice.chance(0.8) {
-            self.sentence(CLOSINGS, &mut text);
+            self.sentence(of_category(CLOSINGS, story), &mut text);
         } else {
             if version > 0 && story.event.kind.category == Category::Issue {
                 self.sentence(UPDATES, &mut text);
                 text.push_str(breaks);
             }
-            let openings = OPENINGS
-                .iter()
-                .find(|(category, _)| *category == story.event.kind.category)
-                .map_or(UPDATES, |(_, openings)| openings);
-            self.sentence(openings, &mut text);
+            self.sentence(of_category(OPENINGS, story), &mut text);
         }
         while text.len() < wanted {
             text.push_str(if self.dice.chance(0.4) { breaks } else { " " });
@@ -130,6 +126,15 @@ impl Words {
     pub(super) fn dice(&mut self) -> &mut Dice {
         &mut self.dice
     }
+}
+
+/// The sentences for a story's category.
+fn of_category(
+    table: &[(Category, &'static [&'static str])],
+    story: &Story,
+) -> &'static [&'static str] {
+    let category = story.event.kind.category;
+    table.iter().find(|(of, _)| *of == category).map_or(UPDATES, |(_, sentences)| sentences)
 }
 
 /// A description as Security Hub cuts it: at most 1,024 characters.
