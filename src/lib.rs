@@ -2,4 +2,5 @@
 
 pub mod archive;
 pub mod finding;
+pub mod generate;
 pub mod store;
