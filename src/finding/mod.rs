@@ -7,4 +7,5 @@ pub mod envelope;
 pub mod json;
 pub mod place;
 pub mod reject;
+pub mod rows;
 pub mod tally;
