@@ -3,6 +3,7 @@
 //! In: a [`json::Json`] with the [`envelope::Envelope`] it came in and its [`place::Place`]. Out: rows, or a
 //! [`reject::Reject`] as a value. Nothing here knows an archive, a lake, a clock or a thread.
 
+pub mod columns;
 pub mod envelope;
 pub mod json;
 pub mod place;

@@ -13,9 +13,10 @@ pub mod layout;
 pub mod ledger;
 pub mod log;
 pub mod part;
+pub mod part_ids;
 pub mod record;
 pub mod rejects;
 #[cfg(test)]
-mod test_store;
+mod testing;
 
 pub use error::LakeError;
