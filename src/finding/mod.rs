@@ -5,8 +5,20 @@
 
 pub mod columns;
 pub mod envelope;
+pub mod identity;
 pub mod json;
 pub mod place;
+pub mod product;
 pub mod reject;
 pub mod rows;
 pub mod tally;
+pub mod time;
+
+mod arn;
+mod builders;
+mod fields;
+mod from_asff;
+mod from_health;
+mod from_ocsf;
+mod leftovers;
+mod row;
