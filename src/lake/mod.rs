@@ -1,0 +1,22 @@
+//! The lake: two append-only tables of immutable Parquet files, and the log that says which they are.
+//!
+//! In: rows and rejects of a wave, and what objects they came from. Out: staged parts, one commit
+//! record a wave, published files, and the ledger. What goes wrong is a [`LakeError`] that names a
+//! key and what to do. The rules by which runs may race and die at any point are in [`log`].
+
+pub mod checkpoint;
+pub mod config;
+pub mod dedupe;
+pub mod error;
+pub mod ids;
+pub mod layout;
+pub mod ledger;
+pub mod log;
+pub mod part;
+pub mod part_ids;
+pub mod record;
+pub mod rejects;
+#[cfg(test)]
+mod testing;
+
+pub use error::LakeError;

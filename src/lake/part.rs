@@ -1,0 +1,412 @@
+//! The only file that encodes Parquet: rows in an order, a part's bytes out.
+//!
+//! In: batches of one schema and the places of their rows in the order in which they are to lie.
+//! Out: one part in memory, with what the commit record says of it. The bytes depend on the table's
+//! schema, the rows and their order alone: there is no clock, no run and no place of this machine in
+//! them, and every limit below counts rows or the bytes of their values. Only bad code can make it
+//! fail. Memory: one slice of rows, one row group's pages, and the part's bytes.
+
+use std::borrow::Borrow;
+use std::ops::Range;
+
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::compute::interleave_record_batch;
+use arrow::datatypes::{DataType, SchemaRef, TimestampMillisecondType};
+use arrow::record_batch::RecordBatch;
+use bytes::Bytes;
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::file::metadata::{KeyValue, SortingColumn};
+use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
+use parquet::schema::types::ColumnPath;
+use sha2::{Digest, Sha256};
+
+use super::dedupe::Pick;
+use super::error::{LakeError, LakeResult};
+use super::ids::{hex, parse_id};
+use super::layout::Table;
+
+/// Rows of one part. With [`PART_BYTES_MAX`] the rule by which [`split`] cuts large partitions.
+pub const PART_ROWS_MAX: usize = 1 << 20;
+/// Bytes of a part's values before encoding; JSON and ids come out some ten times smaller, so that
+/// a full part is of the 128 MB that Athena's advice on performance asks for, at most.
+pub const PART_BYTES_MAX: u64 = 1 << 30;
+
+/// Rows gathered at a time.
+const SLICE_ROWS_MAX: usize = 8_192;
+/// Bytes of the values gathered at a time; a single row may be larger.
+const SLICE_BYTES_MAX: u64 = 16 << 20;
+/// Rows of a row group: few enough that an account's row groups are a fraction of a large part.
+const ROW_GROUP_ROWS_MAX: usize = 1 << 17;
+/// Encoded bytes at which a row group is closed; what it may hold in memory.
+const ROW_GROUP_BYTES_MAX: usize = 32 << 20;
+/// Rows of a page, the smallest thing that the page index skips.
+const PAGE_ROWS_MAX: usize = 8_192;
+/// Bytes of a page before compression.
+const PAGE_BYTES_MAX: usize = 1 << 20;
+/// Values handed to a column's encoder between two looks at the page's size.
+const WRITE_BATCH_ROWS: usize = 256;
+/// Bytes of least and greatest values; ARNs differ late.
+const STATISTICS_BYTES_MAX: usize = 128;
+/// Level 1 gave the same size within 2 % as level 3 for a third less time on rows of Health events.
+const ZSTD_LEVEL: i32 = 1;
+const BLOOM_FALSE_POSITIVES: f64 = 0.01;
+
+/// Readers parse this as `<program> version <version>`; older ones distrust statistics if they cannot.
+/// It names the layout of this file, not the program's version, which would change the bytes.
+const CREATED_BY: &str = "healthtrail version 1";
+
+/// Columns whose point look-ups are worth a bloom filter.
+const BLOOM: [&str; 5] = ["row_id", "finding_id", "event_arn", "account_id", "reject_id"];
+/// Columns whose values hardly ever repeat within a row group: a dictionary would be as large.
+const DISTINCT: [&str; 8] = [
+    "row_id",
+    "reject_id",
+    "content_hash",
+    "event_id",
+    "unmapped_json",
+    "bytes",
+    "detail",
+    "details_json",
+];
+/// Long texts that nobody compares by order: their least and greatest values say nothing.
+const UNORDERED: [&str; 8] = [
+    "content_hash",
+    "description",
+    "remediation_text",
+    "note_text",
+    "unmapped_json",
+    "bytes",
+    "detail",
+    "details_json",
+];
+/// Numbers that grow within an account or object, stored as differences.
+const GROWING: [&str; 6] =
+    ["reported_at", "event_time", "processed_at", "source_offset", "source_length", "bytes_length"];
+
+/// One encoded part, not yet stored anywhere.
+#[derive(Debug, Clone)]
+pub struct EncodedPart {
+    /// The whole Parquet file.
+    pub bytes: Bytes,
+    /// How many rows it has.
+    pub rows: u64,
+    /// Its content, lower-case hex.
+    pub sha256: String,
+    /// The least and greatest value of the column that gives the partition, in milliseconds.
+    pub time_ms: (i64, i64),
+    /// The least and greatest identity.
+    pub ids: (u128, u128),
+}
+
+/// Encodes these rows, in this order, as one part. The bytes depend on the rows and their order only,
+/// not on how they are packed into batches.
+pub fn encode<B: Borrow<RecordBatch>>(
+    table: Table,
+    batches: &[B],
+    picks: &[Pick],
+) -> LakeResult<EncodedPart> {
+    let first = picks.first().and_then(|pick| batches.get(pick.batch as usize));
+    let schema = first.ok_or_else(|| broken(table, "a part needs a row"))?.borrow().schema();
+    let mut writer = PartWriter::new(table, schema)?;
+    let sizes = row_sizes(batches, picks);
+    for slice in cut(&sizes, SLICE_ROWS_MAX, SLICE_BYTES_MAX) {
+        let picks = picks.get(slice).unwrap_or_default();
+        let gathered = gather(batches, picks).map_err(|error| broken(table, error))?;
+        writer.push(&gathered)?;
+    }
+    writer.finish()
+}
+
+/// Cuts a partition's rows into those of one part each, by rows and bytes of their values, so that the
+/// same rows always make the same parts.
+pub fn split<B: Borrow<RecordBatch>>(batches: &[B], picks: &[Pick]) -> Vec<Range<usize>> {
+    cut(&row_sizes(batches, picks), PART_ROWS_MAX, PART_BYTES_MAX)
+}
+
+/// Cuts a sequence of sizes into ranges of at most so many items and bytes; a larger item stands alone.
+pub(super) fn cut(sizes: &[u64], items_max: usize, bytes_max: u64) -> Vec<Range<usize>> {
+    let mut ranges = Vec::new();
+    let (mut start, mut bytes) = (0, 0_u64);
+    for (index, size) in sizes.iter().enumerate() {
+        let full = index - start >= items_max || bytes.saturating_add(*size) > bytes_max;
+        if full && index > start {
+            ranges.push(start..index);
+            (start, bytes) = (index, 0);
+        }
+        bytes = bytes.saturating_add(*size);
+    }
+    if start < sizes.len() {
+        ranges.push(start..sizes.len());
+    }
+    ranges
+}
+
+/// Copies these rows into one batch; only the batches they come from are looked at.
+fn gather<B: Borrow<RecordBatch>>(
+    batches: &[B],
+    picks: &[Pick],
+) -> Result<RecordBatch, arrow::error::ArrowError> {
+    let mut used: Vec<u32> = picks.iter().map(|pick| pick.batch).collect();
+    used.sort_unstable();
+    used.dedup();
+    let sources: Vec<&RecordBatch> =
+        used.iter().filter_map(|batch| batches.get(*batch as usize)).map(Borrow::borrow).collect();
+    let indices: Vec<(usize, usize)> = picks
+        .iter()
+        .filter_map(|pick| Some((used.binary_search(&pick.batch).ok()?, pick.row as usize)))
+        .collect();
+    interleave_record_batch(&sources, &indices)
+}
+
+/// Encodes one part from batches that are in order already.
+#[derive(Debug)]
+pub(super) struct PartWriter {
+    table: Table,
+    writer: ArrowWriter<Vec<u8>>,
+    rows: u64,
+    time_ms: (i64, i64),
+    ids: (u128, u128),
+}
+
+impl PartWriter {
+    pub(super) fn new(table: Table, schema: SchemaRef) -> LakeResult<Self> {
+        // The Arrow schema in the footer would be a second truth beside Parquet's own.
+        let options = ArrowWriterOptions::new()
+            .with_properties(properties(table, &schema))
+            .with_skip_arrow_metadata(true);
+        let writer = ArrowWriter::try_new_with_options(Vec::new(), schema, options)
+            .map_err(|error| broken(table, error))?;
+        let (time_ms, ids) = ((i64::MAX, i64::MIN), (u128::MAX, 0));
+        Ok(Self { table, writer, rows: 0, time_ms, ids })
+    }
+
+    pub(super) fn push(&mut self, batch: &RecordBatch) -> LakeResult<()> {
+        self.look_at_keys(batch)?;
+        self.rows += batch.num_rows() as u64;
+        let table = self.table;
+        self.writer.write(batch).map_err(|error| broken(table, error))?;
+        if self.writer.in_progress_size() >= ROW_GROUP_BYTES_MAX {
+            self.writer.flush().map_err(|error| broken(table, error))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn finish(self) -> LakeResult<EncodedPart> {
+        let bytes = self.writer.into_inner().map_err(|error| broken(self.table, error))?;
+        let sha256 = hex(&Sha256::digest(&bytes));
+        let bytes = Bytes::from(bytes);
+        Ok(EncodedPart { bytes, rows: self.rows, sha256, time_ms: self.time_ms, ids: self.ids })
+    }
+
+    fn look_at_keys(&mut self, batch: &RecordBatch) -> LakeResult<()> {
+        let table = self.table;
+        let ids = batch
+            .column_by_name(table.id_column())
+            .and_then(|column| column.as_string_opt::<i32>())
+            .ok_or_else(|| broken(table, "the id column is missing"))?;
+        for id in ids {
+            let id = id.and_then(|id| parse_id(id.as_bytes()));
+            let id = id.ok_or_else(|| broken(table, "an id is not 32 hex digits"))?;
+            self.ids = (self.ids.0.min(id), self.ids.1.max(id));
+        }
+        let times = batch
+            .column_by_name(table.time_column())
+            .and_then(|column| column.as_primitive_opt::<TimestampMillisecondType>())
+            .ok_or_else(|| broken(table, "the time column is missing"))?;
+        for time in times.iter().flatten() {
+            self.time_ms = (self.time_ms.0.min(time), self.time_ms.1.max(time));
+        }
+        Ok(())
+    }
+}
+
+/// Rows that do not fit their table are an error of this program.
+pub(super) fn broken(table: Table, error: impl std::fmt::Display) -> LakeError {
+    LakeError::Damaged {
+        key: format!("{}/", table.name()),
+        message: format!("cannot be encoded: {error}"),
+        hint: "this is an error in healthtrail, please report it; nothing was committed".into(),
+    }
+}
+
+fn properties(table: Table, schema: &SchemaRef) -> WriterProperties {
+    let version = crate::finding::columns::SCHEMA_VERSION.to_string();
+    let metadata = [("healthtrail.table", table.name()), ("healthtrail.schema_version", &version)];
+    let metadata = metadata.map(|(key, value)| KeyValue::new(key.to_owned(), value.to_owned()));
+    let zstd = ZstdLevel::try_new(ZSTD_LEVEL).unwrap_or_default();
+    let mut builder = WriterProperties::builder()
+        .set_created_by(CREATED_BY.to_owned())
+        .set_key_value_metadata(Some(metadata.to_vec()))
+        .set_compression(Compression::ZSTD(zstd))
+        .set_coerce_types(true)
+        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS_MAX))
+        .set_data_page_row_count_limit(PAGE_ROWS_MAX)
+        .set_data_page_size_limit(PAGE_BYTES_MAX)
+        .set_write_batch_size(WRITE_BATCH_ROWS)
+        .set_statistics_enabled(EnabledStatistics::Page)
+        .set_statistics_truncate_length(Some(STATISTICS_BYTES_MAX))
+        .set_column_index_truncate_length(Some(STATISTICS_BYTES_MAX))
+        .set_sorting_columns(Some(sorting_columns(table, schema)));
+    let mut path = Vec::new();
+    for field in schema.fields() {
+        builder = column_properties(builder, field.name(), field.data_type(), &mut path);
+    }
+    builder.build()
+}
+
+/// Sets what the leaves below this field need, by the name of the field nearest to the leaf.
+fn column_properties(
+    mut builder: WriterPropertiesBuilder,
+    name: &str,
+    data_type: &DataType,
+    path: &mut Vec<String>,
+) -> WriterPropertiesBuilder {
+    path.push(name.to_owned());
+    match data_type {
+        DataType::List(element) => {
+            path.push("list".into());
+            builder = column_properties(builder, "element", element.data_type(), path);
+            path.pop();
+        }
+        DataType::Struct(fields) => {
+            for field in fields {
+                builder = column_properties(builder, field.name(), field.data_type(), path);
+            }
+        }
+        // Keys and values of maps repeat; the defaults fit them.
+        DataType::Map(..) => {}
+        _ => builder = leaf_properties(builder, name, ColumnPath::new(path.clone())),
+    }
+    path.pop();
+    builder
+}
+
+fn leaf_properties(
+    mut builder: WriterPropertiesBuilder,
+    name: &str,
+    path: ColumnPath,
+) -> WriterPropertiesBuilder {
+    if BLOOM.contains(&name) {
+        // The bound on distinct values sizes the filter while it is built; it is folded to what it holds.
+        builder = builder
+            .set_column_bloom_filter_enabled(path.clone(), true)
+            .set_column_bloom_filter_fpp(path.clone(), BLOOM_FALSE_POSITIVES)
+            .set_column_bloom_filter_max_ndv(path.clone(), ROW_GROUP_ROWS_MAX as u64);
+    }
+    if UNORDERED.contains(&name) {
+        builder = builder.set_column_statistics_enabled(path.clone(), EnabledStatistics::None);
+    }
+    if GROWING.contains(&name) {
+        builder = builder
+            .set_column_dictionary_enabled(path.clone(), false)
+            .set_column_encoding(path, Encoding::DELTA_BINARY_PACKED);
+    } else if DISTINCT.contains(&name) {
+        builder = builder.set_column_dictionary_enabled(path, false);
+    }
+    builder
+}
+
+/// The order in which rows lie, as Parquet says it: by the indices of leaves.
+fn sorting_columns(table: Table, schema: &SchemaRef) -> Vec<SortingColumn> {
+    let order: &[&str] = match table {
+        Table::Findings => &["account_id", "reported_at", "row_id"],
+        Table::Rejects => &["source_object", "source_offset"],
+    };
+    let leaf = |name: &str| -> Option<i32> {
+        let position = schema.fields().iter().position(|field| field.name() == name)?;
+        let before = schema.fields().iter().take(position);
+        i32::try_from(before.map(|field| leaves(field.data_type())).sum::<usize>()).ok()
+    };
+    let column = |name: &&str| {
+        let column_idx = leaf(name)?;
+        Some(SortingColumn { column_idx, descending: false, nulls_first: true })
+    };
+    // A later column sorts only within equal values of all earlier ones.
+    order.iter().map_while(column).collect()
+}
+
+fn leaves(data_type: &DataType) -> usize {
+    match data_type {
+        DataType::List(field) | DataType::Map(field, _) => leaves(field.data_type()),
+        DataType::Struct(fields) => fields.iter().map(|field| leaves(field.data_type())).sum(),
+        _ => 1,
+    }
+}
+
+/// The bytes of each picked row's values.
+fn row_sizes<B: Borrow<RecordBatch>>(batches: &[B], picks: &[Pick]) -> Vec<u64> {
+    let mut used = vec![false; batches.len()];
+    for pick in picks {
+        if let Some(used) = used.get_mut(pick.batch as usize) {
+            *used = true;
+        }
+    }
+    let sizes: Vec<Vec<u64>> = batches
+        .iter()
+        .zip(used)
+        .map(|(batch, used)| if used { batch_sizes(batch.borrow()) } else { Vec::new() })
+        .collect();
+    let of = |pick: &Pick| sizes.get(pick.batch as usize)?.get(pick.row as usize).copied();
+    picks.iter().map(|pick| of(pick).unwrap_or_default()).collect()
+}
+
+fn batch_sizes(batch: &RecordBatch) -> Vec<u64> {
+    let mut sizes = vec![0; batch.num_rows()];
+    batch.columns().iter().for_each(|column| add_sizes(column, &mut sizes));
+    sizes
+}
+
+/// Adds the bytes of each value of `column` to its row's sum.
+fn add_sizes(column: &ArrayRef, sizes: &mut [u64]) {
+    let mut add_ranges = |offsets: &[i32], bytes_of: &dyn Fn(i32, i32) -> u64| {
+        let ranges = offsets.iter().zip(offsets.iter().skip(1));
+        for (size, (start, end)) in sizes.iter_mut().zip(ranges) {
+            *size = size.saturating_add(bytes_of(*start, *end));
+        }
+    };
+    let flat = |start: i32, end: i32| u64::from(end.abs_diff(start)) + 4;
+    match column.data_type() {
+        DataType::Utf8 => add_ranges(column.as_string::<i32>().value_offsets(), &flat),
+        DataType::Binary => add_ranges(column.as_binary::<i32>().value_offsets(), &flat),
+        DataType::List(_) => {
+            let list = column.as_list::<i32>();
+            let sums = running_sums(list.values());
+            add_ranges(list.value_offsets(), &|start, end| between(&sums, start, end) + 4);
+        }
+        DataType::Map(..) => {
+            let map = column.as_map();
+            let entries: ArrayRef = std::sync::Arc::new(map.entries().clone());
+            let sums = running_sums(&entries);
+            add_ranges(map.value_offsets(), &|start, end| between(&sums, start, end) + 4);
+        }
+        DataType::Struct(_) => {
+            column.as_struct().columns().iter().for_each(|field| add_sizes(field, sizes));
+        }
+        other => {
+            let width = other.primitive_width().unwrap_or(1) as u64;
+            sizes.iter_mut().for_each(|size| *size = size.saturating_add(width));
+        }
+    }
+}
+
+/// Sums of the sizes before each value, and of all at the end.
+fn running_sums(values: &ArrayRef) -> Vec<u64> {
+    let mut sizes = vec![0; values.len() + 1];
+    if let Some((_, sizes)) = sizes.split_last_mut() {
+        add_sizes(values, sizes);
+    }
+    let mut sum = 0_u64;
+    for size in &mut sizes {
+        let own = *size;
+        *size = sum;
+        sum = sum.saturating_add(own);
+    }
+    sizes
+}
+
+fn between(sums: &[u64], start: i32, end: i32) -> u64 {
+    let sum = |at: i32| usize::try_from(at).ok().and_then(|at| sums.get(at)).copied();
+    sum(end).unwrap_or_default().saturating_sub(sum(start).unwrap_or_default())
+}

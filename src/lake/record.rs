@@ -1,0 +1,269 @@
+//! What a commit says: the JSON of `_healthtrail/log/<number>.json` and of the lists beside it.
+//!
+//! These are the lake's permanent memory: fields are only ever added, with a default, and a reader
+//! skips what it does not know. No clock here: times come as text from the caller.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::layout::{Partition, Table};
+use crate::finding::tally::{ByteTally, DocumentTally, FindingTally, NameTally, Tally};
+
+/// The format of records that this program writes, and the newest it reads.
+pub const RECORD_FORMAT: u32 = 1;
+
+/// How many objects stand in the record itself; longer lists are a file of their own.
+pub const INLINE_OBJECTS_MAX: usize = 10_000;
+
+/// Which products' findings a run keeps; ordered from narrow to wide.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Products {
+    /// AWS Health only.
+    #[default]
+    Health,
+    /// Everything that Security Hub delivers.
+    All,
+}
+
+/// The bounds under which an object was read. A limit that is raised reopens what it cut off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Limits {
+    /// Decompressed bytes of one object.
+    pub object_bytes_max: u64,
+    /// Bytes of one document.
+    pub document_bytes_max: u64,
+    /// Nesting of one document.
+    pub depth_max: u32,
+}
+
+/// What decides which of an object's findings become rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Settings {
+    /// Which products are kept.
+    pub products: Products,
+    /// The bounds.
+    pub limits: Limits,
+    /// Counts up whenever the program learns to read a document that it passed over before.
+    pub reader_generation: u32,
+}
+
+/// One commit: what it names is in the lake.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// [`RECORD_FORMAT`] of the program that wrote it.
+    pub format: u32,
+    /// Its place in the log, from 1.
+    pub number: u64,
+    /// Random: tells whether a record found under this number is one's own.
+    pub commit_id: String,
+    /// The run that wrote it, which names its staging.
+    pub run: String,
+    /// The program and its version.
+    pub program: String,
+    /// The commit up to which its rows were compared with the lake; always `number - 1`.
+    pub deduplicated_against: u64,
+    /// What its objects were read under.
+    pub settings: Settings,
+    /// When the run began, as RFC 3339 text.
+    pub started_at: String,
+    /// When the record was made, as RFC 3339 text.
+    pub committed_at: String,
+    /// The objects it consumed, and those that failed.
+    pub objects: ObjectList,
+    /// The files it adds.
+    pub files: Vec<FileRecord>,
+    /// Sums over its objects and files.
+    pub totals: Totals,
+    /// Files of earlier commits that it takes out of the lake.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub withdrawn: Vec<Withdrawn>,
+}
+
+/// A commit's objects, in the record or beside it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ObjectList {
+    /// At most [`INLINE_OBJECTS_MAX`] of them.
+    Inline(Objects),
+    /// In a file named by its content.
+    File(ObjectsFile),
+}
+
+/// The objects of a commit.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Objects {
+    /// Those whose findings are in the lake now.
+    pub consumed: Vec<ObjectRecord>,
+    /// Those that could not be read; they stay out of the ledger.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failed: Vec<FailedObject>,
+}
+
+/// Where a long list of objects lies.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObjectsFile {
+    /// Before it is published.
+    pub staged: String,
+    /// After.
+    pub key: String,
+    /// Its length.
+    pub bytes: u64,
+    /// Its content, lower-case hex.
+    pub sha256: String,
+}
+
+/// One consumed object.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObjectRecord {
+    /// The archive's base URI.
+    pub archive: String,
+    /// The key below it.
+    pub key: String,
+    /// The etag it was read with.
+    pub etag: String,
+    /// Bytes as stored.
+    pub size: u64,
+    /// Milliseconds since 1970 UTC.
+    pub last_modified_ms: i64,
+    /// The hour it arrived, in milliseconds since 1970 UTC.
+    pub arrived_hour_ms: i64,
+    /// What its bytes became.
+    pub tally: ObjectTally,
+}
+
+/// The counts of one object that later runs need: those whose sums must hold, and what it passed
+/// over or rejected, by kind.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObjectTally {
+    /// Bytes.
+    pub bytes: ByteTally,
+    /// Documents.
+    pub documents: DocumentTally,
+    /// Findings.
+    pub findings: FindingTally,
+    /// Documents and findings that were passed over, by kind.
+    #[serde(default, skip_serializing_if = "no_names")]
+    pub passed_over_by_kind: NameTally,
+    /// Rejects by reason.
+    #[serde(default, skip_serializing_if = "no_names")]
+    pub by_reason: NameTally,
+}
+
+fn no_names(names: &NameTally) -> bool {
+    names.0.is_empty()
+}
+
+impl From<&Tally> for ObjectTally {
+    fn from(tally: &Tally) -> Self {
+        Self {
+            bytes: tally.bytes,
+            documents: tally.documents,
+            findings: tally.findings,
+            passed_over_by_kind: tally.passed_over_by_kind.clone(),
+            by_reason: tally.by_reason.clone(),
+        }
+    }
+}
+
+/// One object that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedObject {
+    /// The archive's base URI.
+    pub archive: String,
+    /// The key below it.
+    pub key: String,
+    /// The etag that was listed.
+    pub etag: String,
+    /// How it failed, as `denied`, `archived`, `not_found`: an object that fails the same way again is
+    /// `still_failing`.
+    pub kind: String,
+    /// What exactly happened, for a person.
+    pub message: String,
+}
+
+/// One file that a commit adds to a table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileRecord {
+    /// The table.
+    pub table: Table,
+    /// The partition.
+    pub partition: Partition,
+    /// Where it lies before it is published.
+    pub staged: String,
+    /// Where it lies after.
+    pub key: String,
+    /// How many rows it has.
+    pub rows: u64,
+    /// Its length.
+    pub bytes: u64,
+    /// Its content, lower-case hex.
+    pub sha256: String,
+    /// The least and greatest value of the column that gives the partition, in milliseconds.
+    pub time_ms: (i64, i64),
+    /// The least and greatest identity, 32 hex digits.
+    pub ids: (String, String),
+}
+
+/// A file taken out of the lake, with the commit whose objects are to be read again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Withdrawn {
+    /// Its final key.
+    pub key: String,
+    /// The commit that added it.
+    pub commit: u64,
+}
+
+/// Sums of a commit, or of many.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Totals {
+    /// Consumed objects.
+    pub objects: u64,
+    /// Objects that failed.
+    pub failed: u64,
+    /// Files added.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Rows added to `findings`.
+    pub findings: u64,
+    /// Rows added to `rejects`.
+    pub rejects: u64,
+}
+
+impl Totals {
+    /// The sums of these objects and files.
+    pub fn of(objects: &Objects, files: &[FileRecord]) -> Self {
+        let rows = |table| files.iter().filter(|f| f.table == table).map(|f| f.rows).sum();
+        Self {
+            objects: objects.consumed.len() as u64,
+            failed: objects.failed.len() as u64,
+            files: files.len() as u64,
+            bytes: files.iter().map(|file| file.bytes).sum(),
+            findings: rows(Table::Findings),
+            rejects: rows(Table::Rejects),
+        }
+    }
+}
+
+impl std::ops::AddAssign for Totals {
+    fn add_assign(&mut self, other: Self) {
+        self.objects += other.objects;
+        self.failed += other.failed;
+        self.files += other.files;
+        self.bytes += other.bytes;
+        self.findings += other.findings;
+        self.rejects += other.rejects;
+    }
+}
+
+/// The content of a done mark: what the commit that it closes could not publish.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DoneMark {
+    /// Files that are in the record and not, or not rightly, in the lake: final key → what is wrong.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub damaged: BTreeMap<String, String>,
+}
