@@ -5,3 +5,4 @@
 pub mod arrival;
 pub mod discover;
 pub mod fetch;
+pub mod read;

@@ -8,7 +8,7 @@ use super::options::StoreArgs;
 use super::values::{self, show_bytes, show_count};
 use super::{Outcome, printer};
 use crate::generate::{self, Compression, GenerateOptions};
-use crate::store::open::open;
+use crate::store::open;
 
 /// Make a realistic archive of any size, to try things on
 ///
@@ -153,10 +153,10 @@ pub(super) async fn generate(args: GenerateArgs) -> anyhow::Result<Outcome> {
         return Ok(Outcome::Done);
     }
     printer::data(format_args!(
-        "{} has {} new objects: {} messages, {} of JSON, {} as stored",
+        "{} has {} new objects: {} documents, {} of JSON, {} as stored",
         args.to,
         show_count(report.objects),
-        show_count(report.messages.total),
+        show_count(report.documents()),
         show_bytes(report.raw_bytes),
         show_bytes(report.stored_bytes)
     ))?;

@@ -2,8 +2,7 @@
 
 use clap::Args;
 
-use crate::store::open::StoreOptions;
-use crate::store::s3::S3Options;
+use crate::store::{S3Options, StoreOptions};
 
 /// How to reach the stores.
 #[derive(Debug, Clone, Args)]

@@ -14,16 +14,15 @@ use super::progress::{self, ProgressMode};
 use super::values::{self, show_bytes, show_count};
 use super::{Outcome, printer};
 use crate::archive::discover::DiscoverOptions;
-use crate::archive::read::{DOCUMENT_BYTES_MAX, OBJECT_BYTES_MAX};
 use crate::finding::product::Products;
-use crate::job::budget::{MEMORY_BYTES_DEFAULT, MEMORY_BYTES_MIN};
+use crate::job::budget::MEMORY_BYTES_MIN;
 use crate::job::plan::{Archive, Hours};
 use crate::job::progress::Progress;
 use crate::job::run::{self as job, DryRun, RunOptions};
 use crate::job::summary::Summary;
 use crate::lake::layout::PartitionBy;
 use crate::store::{Store, StoreErrorKind};
-use crate::store::open::open;
+use crate::store::open;
 
 /// Read what is new in the archive, and add it to the lake
 ///

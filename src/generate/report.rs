@@ -6,10 +6,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::AddAssign;
 
+use serde::Serialize;
+
 use super::story::{Copy, Delivery, PRODUCTS, Product};
 
 /// Messages of one kind.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Messages {
     /// With all copies: pages count each, redeliveries and copies by way of another Region too.
     pub sent: u64,
@@ -18,7 +20,7 @@ pub struct Messages {
 }
 
 /// What a generated archive holds.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct GenerateReport {
     /// Objects written, those under the error prefix among them.
     pub objects: u64,

@@ -27,6 +27,7 @@ use crate::lake::layout::{Partition, PartitionBy, Table};
 use crate::lake::ledger::{Ledger, LedgerFile, Status};
 use crate::lake::log::{Committed, Log, random_id};
 use crate::lake::part::{self, EncodedPart};
+use crate::lake::part_ids::known_ids;
 use crate::lake::record::{
     FailedObject, FileRecord, ObjectRecord, ObjectTally, Objects, RECORD_FORMAT, Record, Settings, Totals,
 };
@@ -212,7 +213,7 @@ impl Committer {
             files.extend(self.ledger.files(table, *partition, after));
         }
         let concurrency = self.budget.encoders * 2;
-        known.extend(part::known_ids(self.lake.as_ref(), table, &files, concurrency, contains).await?);
+        known.extend(known_ids(self.lake.as_ref(), table, &files, concurrency, contains).await?);
         Ok(())
     }
 

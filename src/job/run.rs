@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{anyhow, bail};
-use rayon::ThreadPool;
 use serde::Serialize;
 use std::collections::BTreeMap;
 

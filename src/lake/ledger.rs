@@ -2,7 +2,8 @@
 
 use super::error::LakeResult;
 use super::layout::{Partition, Table};
-use super::record::{DoneMark, Objects, Products, Record, Settings, Totals};
+use super::record::{DoneMark, Objects, Record, Settings, Totals};
+use crate::finding::product::Products;
 
 /// Where an object stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
