@@ -1,5 +1,10 @@
-//! The one integration test binary: each further one would link the whole program again.
+//! The one integration test binary: each further one would link the SDK, arrow and parquet again.
 
+mod failing;
+mod foreign;
 mod house;
+mod on_s3;
+mod program;
 mod run;
-mod support;
+mod store_contract;
+mod stores;

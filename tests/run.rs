@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use crate::support::{
+use crate::program::{
     assert_unique, files, gzip, health_event, healthtrail, key, number, parts, rows, run, text,
     undelivered, write,
 };

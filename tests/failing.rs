@@ -1,0 +1,134 @@
+//! Objects that cannot be read, and races for a commit, on stores that fail on purpose.
+
+use std::sync::Arc;
+
+use globset::GlobSet;
+use healthtrail::archive::discover::DiscoverOptions;
+use healthtrail::job::plan::{Archive, Hours};
+use healthtrail::job::progress::Progress;
+use healthtrail::job::run::{RunOptions, run};
+use healthtrail::store::{Fault, Faulty, Folder, Memory, Store, StoreErrorKind};
+use jiff::tz::TimeZone;
+
+use crate::program::{assert_unique, health_event, key, rows};
+use crate::stores::{keys, put};
+
+fn options(archive: &Arc<dyn Store>, lake: &Arc<dyn Store>) -> RunOptions {
+    RunOptions {
+        archives: vec![Archive { store: Arc::clone(archive), prefix: String::new() }],
+        lake: Some(Arc::clone(lake)),
+        products: None,
+        partition: None,
+        hours: Hours { since_ms: None, until_ms: None },
+        discover: DiscoverOptions { exclude: GlobSet::empty(), zone: TimeZone::UTC },
+        deadline: None,
+        threads: 2,
+        memory_bytes: 1 << 30,
+        wave_objects: None,
+        fetches: 4,
+        object_bytes_max: 1 << 30,
+        document_bytes_max: 16 << 20,
+        progress: Arc::new(Progress::default()),
+    }
+}
+
+async fn archive(objects: u32) -> Memory {
+    let archive = Memory::new("archive");
+    for number in 0..objects {
+        let event = health_event(number, "2026-08-01", "111122223333");
+        put(&archive, &key("2026-08-01", number, number), event).await;
+    }
+    archive
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_that_cannot_be_read_fails_alone_and_is_remembered() {
+    let archive = Arc::new(Faulty::new(Arc::new(archive(5).await)));
+    let broken = key("2026-08-01", 2, 2);
+    archive.add(Fault::at(1, StoreErrorKind::Denied).only("get", &broken).forever());
+    let folder = tempfile::tempdir().unwrap();
+    let lake: Arc<dyn Store> = Arc::new(Folder::open(folder.path(), true).await.unwrap());
+    let faulty: Arc<dyn Store> = archive.clone();
+
+    let first = run(&options(&faulty, &lake)).await.unwrap();
+    assert_eq!((first.objects.read, first.objects.failed, first.objects.still_failing), (4, 1, 0));
+    assert!(first.failed_objects[0].object.ends_with(&broken), "{:?}", first.failed_objects);
+    assert_eq!(first.findings.added, 4);
+
+    let before = keys(lake.as_ref(), "").await;
+    let second = run(&options(&faulty, &lake)).await.unwrap();
+    assert_eq!((second.objects.failed, second.objects.still_failing, second.commits), (1, 1, 0));
+    assert_eq!(keys(lake.as_ref(), "").await, before, "nothing new, nothing written");
+
+    // It fails in another way: that is news, and a commit without files remembers it.
+    archive.heal();
+    archive.add(Fault::at(1, StoreErrorKind::NotFound).only("get", &broken).forever());
+    let third = run(&options(&faulty, &lake)).await.unwrap();
+    assert_eq!((third.objects.still_failing, third.commits, third.parts.written), (0, 1, 0));
+
+    archive.heal();
+    let fourth = run(&options(&faulty, &lake)).await.unwrap();
+    assert_eq!((fourth.objects.read, fourth.objects.failed, fourth.findings.added), (1, 0, 1));
+    assert_eq!(rows(folder.path(), "findings").len(), 5);
+    assert_unique(folder.path());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_runs_at_once_add_every_row_once() {
+    let archive: Arc<dyn Store> = Arc::new(archive(24).await);
+    let folder = tempfile::tempdir().unwrap();
+    let lake: Arc<dyn Store> = Arc::new(Folder::open(folder.path(), true).await.unwrap());
+    let runs = (0..4).map(|number| {
+        let mut options = options(&archive, &lake);
+        options.wave_objects = Some(1 + number * 3);
+        async move { run(&options).await.unwrap() }
+    });
+    let summaries = futures::future::join_all(runs).await;
+    let added: u64 = summaries.iter().map(|summary| summary.findings.added).sum();
+    assert_eq!(added, 24);
+    assert_eq!(rows(folder.path(), "findings").len(), 24);
+    assert_unique(folder.path());
+    for summary in &summaries {
+        assert_eq!(summary.objects.read + summary.objects.in_ledger, 24, "{summary:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_dies_at_any_operation_on_the_lake_is_completed_or_forgotten_by_the_next() {
+    let archive: Arc<dyn Store> = Arc::new(archive(6).await);
+    let golden = Arc::new(Faulty::new(Arc::new(Memory::new("lake"))));
+    let as_store: Arc<dyn Store> = golden.clone();
+    let mut golden_options = options(&archive, &as_store);
+    golden_options.wave_objects = Some(3);
+    run(&golden_options).await.unwrap();
+    let operations = golden.count();
+    let expected = visible(golden.as_ref()).await;
+    assert!(operations > 20 && expected.len() == 2, "{operations} {expected:?}");
+
+    for nth in 1..=operations {
+        for answer_lost in [false, true] {
+            let memory: Arc<dyn Store> = Arc::new(Memory::new("lake"));
+            let mut fault = Fault::at(nth, StoreErrorKind::Unavailable).forever();
+            if answer_lost {
+                fault = fault.answer_lost();
+            }
+            let dying: Arc<dyn Store> = Arc::new(Faulty::new(Arc::clone(&memory)).with(fault));
+            let mut dying_options = options(&archive, &dying);
+            dying_options.wave_objects = Some(3);
+            let died = run(&dying_options).await;
+            assert!(died.is_err() || nth == operations, "operation {nth} was not needed");
+            let mut options = options(&archive, &memory);
+            options.wave_objects = Some(3);
+            run(&options).await.unwrap_or_else(|error| panic!("after {nth}, {answer_lost}: {error:#}"));
+            assert_eq!(visible(memory.as_ref()).await, expected, "after {nth}, {answer_lost}");
+            assert!(keys(memory.as_ref(), "_healthtrail/staging/").await.is_empty(), "after {nth}");
+        }
+    }
+}
+
+/// What readers see: the keys of the tables, which name commit and content.
+async fn visible(lake: &dyn Store) -> Vec<String> {
+    let mut visible = keys(lake, "findings/").await;
+    visible.extend(keys(lake, "rejects/").await);
+    visible
+}
