@@ -16,9 +16,13 @@ pub mod time;
 
 mod arn;
 mod builders;
+#[cfg(test)]
+mod corpus_tests;
 mod fields;
 mod from_asff;
 mod from_health;
 mod from_ocsf;
 mod leftovers;
 mod row;
+#[cfg(test)]
+mod testing;

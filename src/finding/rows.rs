@@ -35,13 +35,6 @@ const OWN_TIME_AFTER_MS: i64 = 3_600_000;
 /// The capacity above which a buffer is not kept for the next row.
 const BUFFER_KEPT_MAX: usize = 1 << 20;
 
-/// Bytes that every row takes, whatever it holds.
-fn row_bytes() -> usize {
-    let validity = COLUMN_COUNT.div_ceil(8);
-    let fixed: usize = COLUMNS.iter().map(|spec| fixed_bytes(spec.kind)).sum();
-    fixed + validity + size_of::<RowKey>()
-}
-
 /// Why a finding did not become a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
@@ -81,6 +74,8 @@ pub struct RowsBuilder {
     columns: Vec<ColumnBuilder>,
     keys: Vec<RowKey>,
     bytes: usize,
+    /// Bytes that every row takes, whatever it holds.
+    row_bytes: usize,
     hashed: Vec<u8>,
     leftovers: String,
 }
@@ -94,10 +89,13 @@ impl Default for RowsBuilder {
 impl RowsBuilder {
     /// A builder without rows.
     pub fn new() -> Self {
+        let validity = COLUMN_COUNT.div_ceil(8);
+        let fixed: usize = COLUMNS.iter().map(|spec| fixed_bytes(spec.kind)).sum();
         Self {
             columns: COLUMNS.iter().map(|spec| ColumnBuilder::new(spec.kind)).collect(),
             keys: Vec::new(),
             bytes: 0,
+            row_bytes: fixed + validity + size_of::<RowKey>(),
             hashed: Vec::new(),
             leftovers: String::new(),
         }
@@ -120,9 +118,28 @@ impl RowsBuilder {
         tally: &mut Tally,
     ) -> Result<(), Refusal> {
         assert!(self.bytes < BATCH_BYTES_MAX, "a full batch must be finished first");
+        let (cells, key) = self.assemble(found, place, span, tally)?;
+        self.bytes += self.row_bytes;
+        for (column, cell) in self.columns.iter_mut().zip(&cells) {
+            self.bytes += column.append(cell);
+        }
+        self.keys.push(key);
+        Ok(())
+    }
+
+    /// Puts one row together.
+    pub(super) fn assemble<'j>(
+        &mut self,
+        found: &Found<'j>,
+        place: &Place,
+        span: &Span,
+        tally: &mut Tally,
+    ) -> Result<([Cell<'j>; COLUMN_COUNT], RowKey), Refusal> {
         let body = found.body.as_object().ok_or_else(|| no_identity("the finding is no object"))?;
         let named = name(found, body)?;
         let clock = read_clock(found, body)?;
+        tally.by_shape.add(found.shape.name(), 1);
+        tally.account_unknown += u64::from(named.account.is_empty());
 
         let mut row = Row::new(std::mem::take(&mut self.leftovers), tally);
         fill_head(&mut row, found, &clock, &named, place, span);
@@ -134,16 +151,7 @@ impl RowsBuilder {
             Shape::Ocsf => from_ocsf::fill(&mut row, found.body, body),
         }
         let key = self.identify(&mut row, found, &clock, &named, span);
-        let cells = self.take_leftovers(row);
-
-        self.bytes += row_bytes();
-        for (column, cell) in self.columns.iter_mut().zip(&cells) {
-            self.bytes += column.append(cell);
-        }
-        self.keys.push(key);
-        tally.by_shape.add(found.shape.name(), 1);
-        tally.account_unknown += u64::from(named.account.is_empty());
-        Ok(())
+        Ok((self.take_leftovers(row), key))
     }
 
     /// Hashes the finding and puts the hashes into its row.
@@ -265,7 +273,8 @@ struct Clock {
     source: &'static str,
 }
 
-/// A finding's own clocks come with their names, the best first.
+/// Reads the clocks of a finding and chooses the row's: the envelope's, except that copies of a native
+/// event share its own time where that is near; without an envelope's the finding's own, the best first.
 fn read_clock(found: &Found<'_>, body: &Object<'_>) -> Result<Clock, Refusal> {
     let event_ms = found.envelope.and_then(|event| event.time).and_then(time::parse);
     let clock = |reported_ms, source| Ok(Clock { event_ms, reported_ms, source });
