@@ -14,7 +14,7 @@ use crate::finding::row::{Cell, Resource, Row, is_absent, read_map, some_text};
 use crate::finding::time;
 
 /// The attributes of a finding, from the service model of Security Hub.
-static FINDING: Table = Table {
+pub(super) static FINDING: Table = Table {
     path: "asff",
     any_case: false,
     fields: &[
@@ -501,15 +501,27 @@ mod tests {
 
     #[test]
     fn without_identity_or_time_there_is_no_row() {
-        check(r#"{"ProductArn":"x"}"#, Some(ENVELOPE), expect![[r#"
+        check(
+            r#"{"ProductArn":"x"}"#,
+            Some(ENVELOPE),
+            expect![[r#"
             no_identity: the ASFF finding has no `Id`
-        "#]]);
-        check(r#"{"Id":"x"}"#, Some(ENVELOPE), expect![[r#"
+        "#]],
+        );
+        check(
+            r#"{"Id":"x"}"#,
+            Some(ENVELOPE),
+            expect![[r#"
             no_identity: the ASFF finding has no `ProductArn`
-        "#]]);
-        check(r#"{"Id":"x","ProductArn":"x"}"#, None, expect![[r#"
+        "#]],
+        );
+        check(
+            r#"{"Id":"x","ProductArn":"x"}"#,
+            None,
+            expect![[r#"
             no_time: `time` of the envelope, `UpdatedAt` and `CreatedAt` are missing or no times of the years 2015 to 2100
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::finding::row::{
 use crate::finding::time;
 
 /// The fields of `detail`, from the schema in the Health User Guide.
-static DETAIL: Table = Table {
+pub(super) static DETAIL: Table = Table {
     path: "health",
     any_case: true,
     fields: &[
@@ -176,7 +176,8 @@ fn choose_description(descriptions: &[Json<'_>]) -> Option<usize> {
 fn read_description<'j>(row: &mut Row<'j, '_>, description: &'j Object<'j>, is_chosen: bool) {
     for (name, value) in description.iter() {
         if name.eq_ignore_ascii_case("latestDescription") {
-            if is_chosen {
+            // A text in another language is left over; what is no text is read too, to be counted.
+            if is_chosen || value.as_str().is_none() {
                 row.read(Column::Description, name, value);
             } else {
                 row.leftovers.put(name, value);
@@ -423,7 +424,7 @@ mod tests {
                 unknown health.eventDescription.y: 1
                 unknown health.newField: 1
                 unreadable backup: 1
-                unreadable description: 1
+                unreadable description: 2
                 unreadable entities: 4
                 unreadable metadata: 1
                 unreadable page: 1
@@ -472,12 +473,20 @@ mod tests {
 
     #[test]
     fn without_identity_or_time_there_is_no_row() {
-        check(r#"{"service":"EC2","eventArn":" "}"#, Some(ENVELOPE), expect![[r#"
+        check(
+            r#"{"service":"EC2","eventArn":" "}"#,
+            Some(ENVELOPE),
+            expect![[r#"
             no_identity: the Health event has no `eventArn`
-        "#]]);
-        check(r#"{"eventArn":"a","startTime":"{{startTime}}"}"#, None, expect![[r#"
+        "#]],
+        );
+        check(
+            r#"{"eventArn":"a","startTime":"{{startTime}}"}"#,
+            None,
+            expect![[r#"
             no_time: `time` of the envelope, `lastUpdatedTime` and `startTime` are missing or no times of the years 2015 to 2100
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::finding::row::{
 use crate::finding::time;
 
 /// The attributes of the finding classes (OCSF 1.0 to 1.9).
-static FINDING: Table = Table {
+pub(super) static FINDING: Table = Table {
     path: "ocsf",
     any_case: false,
     fields: &[
@@ -893,11 +893,19 @@ mod tests {
 
     #[test]
     fn without_identity_or_time_there_is_no_row() {
-        check(r#"{"class_uid":2004}"#, Some(ENVELOPE), expect![[r#"
+        check(
+            r#"{"class_uid":2004}"#,
+            Some(ENVELOPE),
+            expect![[r#"
             no_identity: the OCSF finding has no `finding_info.uid` and no other uid
-        "#]]);
-        check(r#"{"finding_info":{"uid":"u"}}"#, None, expect![[r#"
+        "#]],
+        );
+        check(
+            r#"{"finding_info":{"uid":"u"}}"#,
+            None,
+            expect![[r#"
             no_time: `time` of the envelope, `modified_time`, `time` and `created_time` are missing or no times of the years 2015 to 2100
-        "#]]);
+        "#]],
+        );
     }
 }

@@ -22,6 +22,8 @@ mod fields;
 mod from_asff;
 mod from_health;
 mod from_ocsf;
+#[cfg(test)]
+mod law_tests;
 mod leftovers;
 mod row;
 #[cfg(test)]
