@@ -8,8 +8,9 @@ use std::mem::size_of;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayBuilder, ArrayRef, BooleanBuilder, Int32Builder, Int64Builder, ListArray, ListBuilder,
-    MapBuilder, MapFieldNames, StringBuilder, StructArray, TimestampMillisecondBuilder,
+    Array, ArrayBuilder, ArrayRef, BooleanBuilder, Int32Builder, Int64Builder, ListArray,
+    ListBuilder, MapBuilder, MapFieldNames, StringBuilder, StructArray,
+    TimestampMillisecondBuilder,
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::datatypes::{DataType, Field};
@@ -39,14 +40,14 @@ pub(super) enum ColumnBuilder {
 impl ColumnBuilder {
     pub(super) fn new(kind: Kind) -> Self {
         match kind {
-            Kind::Text => Self::Text(StringBuilder::new()),
-            Kind::Int => Self::Int(Int32Builder::new()),
-            Kind::Long => Self::Long(Int64Builder::new()),
+            Kind::Text => Self::Text(text_builder()),
+            Kind::Int => Self::Int(Int32Builder::with_capacity(0)),
+            Kind::Long => Self::Long(Int64Builder::with_capacity(0)),
             Kind::Timestamp => Self::Timestamp(time_builder()),
-            Kind::Bool => Self::Bool(BooleanBuilder::new()),
+            Kind::Bool => Self::Bool(BooleanBuilder::with_capacity(0)),
             Kind::TextList => {
                 let element = Field::new("element", DataType::Utf8, true);
-                Self::TextList(ListBuilder::new(StringBuilder::new()).with_field(element))
+                Self::TextList(ListBuilder::with_capacity(text_builder(), 0).with_field(element))
             }
             Kind::TextMap => Self::TextMap(TextMapBuilder::new()),
             Kind::Resources => Self::Resources(ResourcesBuilder::new()),
@@ -94,8 +95,14 @@ impl ColumnBuilder {
         }
     }
 
-    /// The array; the builder is empty again.
+    /// The array, without spare room; the builder is empty again.
     pub(super) fn finish(&mut self) -> ArrayRef {
+        let mut array = self.build();
+        array.shrink_to_fit();
+        array
+    }
+
+    fn build(&mut self) -> ArrayRef {
         match self {
             Self::Text(builder) => Arc::new(builder.finish()),
             Self::Int(builder) => Arc::new(builder.finish()),
@@ -125,8 +132,13 @@ fn fixed((): ()) -> usize {
     0
 }
 
+/// Without room in advance: most batches are small, and there are many columns.
+fn text_builder() -> StringBuilder {
+    StringBuilder::with_capacity(0, 0)
+}
+
 fn time_builder() -> TimestampMillisecondBuilder {
-    TimestampMillisecondBuilder::new().with_timezone("UTC")
+    TimestampMillisecondBuilder::with_capacity(0).with_timezone("UTC")
 }
 
 /// Builds maps of texts.
@@ -140,7 +152,7 @@ impl TextMapBuilder {
             key: "key".to_owned(),
             value: "value".to_owned(),
         };
-        let builder = MapBuilder::new(Some(names), StringBuilder::new(), StringBuilder::new());
+        let builder = MapBuilder::with_capacity(Some(names), text_builder(), text_builder(), 0);
         Self(builder.with_keys_field(map_key()).with_values_field(map_value()))
     }
 
@@ -205,12 +217,12 @@ impl ResourcesBuilder {
     fn new() -> Self {
         Self {
             lists: Lists::new(),
-            kind: StringBuilder::new(),
-            id: StringBuilder::new(),
-            aws_partition: StringBuilder::new(),
-            region: StringBuilder::new(),
+            kind: text_builder(),
+            id: text_builder(),
+            aws_partition: text_builder(),
+            region: text_builder(),
             tags: TextMapBuilder::new(),
-            details_json: StringBuilder::new(),
+            details_json: text_builder(),
         }
     }
 
@@ -255,8 +267,8 @@ impl EntitiesBuilder {
     fn new() -> Self {
         Self {
             lists: Lists::new(),
-            value: StringBuilder::new(),
-            status: StringBuilder::new(),
+            value: text_builder(),
+            status: text_builder(),
             last_updated_at: time_builder(),
             tags: TextMapBuilder::new(),
         }

@@ -19,7 +19,7 @@ use crate::finding::row::{
 use crate::finding::time;
 
 /// The attributes of the finding classes (OCSF 1.0 to 1.9).
-static FINDING: Table = Table {
+pub(super) static FINDING: Table = Table {
     path: "ocsf",
     any_case: false,
     fields: &[
@@ -706,4 +706,206 @@ fn read_tag<'j>(tag: &'j Json<'j>) -> Option<(Cow<'j, str>, Option<Cow<'j, str>>
     // A tag with other members than these would not be told whole.
     let read = 1 + usize::from(value.is_some());
     (members.len() == read).then(|| (Cow::Borrowed(name), value.and_then(as_text)))
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+
+    use super::*;
+    use crate::finding::envelope::Envelope;
+    use crate::finding::fields::check_table;
+    use crate::finding::testing::{ENVELOPE, show};
+
+    #[expect(clippy::needless_pass_by_value, reason = "as expect_test is used everywhere")]
+    fn check(text: &str, envelope: Option<Envelope<'_>>, expected: Expect) {
+        expected.assert_eq(&show(Shape::Ocsf, text, envelope));
+    }
+
+    #[test]
+    fn the_tables_of_fields_are_sorted() {
+        check_table(&FINDING);
+        assert!(RESOURCE_KEPT.is_sorted());
+    }
+
+    #[test]
+    fn a_health_finding_links_to_its_event() {
+        check(
+            r#"{
+                "class_uid": 2004, "activity_id": 1, "severity_id": 3, "severity": "Medium",
+                "status_id": 2, "status": "In Progress", "time": 1795489445000,
+                "cloud": {"account": {"uid": "123456789012", "name": "n"}, "region": "us-east-1", "cloud_partition": "aws"},
+                "finding_info": {
+                    "uid": "arn:aws:health:us-east-1:123456789012:event/SES/AWS_SES_X/AWS_SES_X_30_33fe/101F7FBAEFC663977DA09CFF56A29236602834D2D361E6A8CA5140BFB3A69B30",
+                    "title": "t", "desc": "d", "types": ["a"], "src_url": "u",
+                    "created_time_dt": "2026-11-20T00:00:00Z",
+                    "modified_time": 1795489445123, "modified_time_dt": "2026-11-24T03:04:05.123Z"
+                },
+                "metadata": {
+                    "version": "1.6.0", "processed_time": 1795489446000, "uid": "m",
+                    "product": {"uid": "arn:aws:securityhub:us-east-1::productv2/aws/health", "name": "Health",
+                                "vendor_name": "AWS", "feature": {"uid": "AWS_SES_X"}}
+                }
+            }"#,
+            Some(ENVELOPE),
+            expect![[r#"
+                reported_at: 2026-11-24 03:04:05.000
+                event_time: 2026-11-24 03:04:05.000
+                time_source: envelope
+                shape: ocsf
+                detail_type: AWS Health Event
+                event_id: 7bf73129-1428-4cd3-a780-95db273d1602
+                finding_id: arn:aws:health:us-east-1:123456789012:event/SES/AWS_SES_X/AWS_SES_X_30_33fe/101F7FBAEFC663977DA09CFF56A29236602834D2D361E6A8CA5140BFB3A69B30
+                event_arn: arn:aws:health:us-east-1::event/SES/AWS_SES_X/AWS_SES_X_30_33fe
+                service: SES
+                event_type_code: AWS_SES_X
+                account_id: 123456789012
+                sent_to_account: 999999999999
+                region: us-east-1
+                sent_to_region: us-east-1
+                aws_partition: aws
+                account_name: n
+                product_arn: arn:aws:securityhub:us-east-1::productv2/aws/health
+                product_name: Health
+                company_name: AWS
+                generator_id: AWS_SES_X
+                severity_label: MEDIUM
+                severity_normalized: 40
+                severity_original: Medium
+                title: t
+                description: d
+                source_url: u
+                created_at: 2026-11-20 00:00:00.000
+                updated_at: 2026-11-24 03:04:05.123
+                processed_at: 2026-11-24 03:04:06.000
+                start_time: 2026-11-20 00:00:00.000
+                workflow_status: NOTIFIED
+                record_state: ACTIVE
+                unmapped_json: {"activity_id":1,"class_uid":2004,"metadata":{"uid":"m","version":"1.6.0"},"time":1795489445000}
+                source_length: 200
+                types: ["a"]
+            "#]],
+        );
+    }
+
+    #[test]
+    fn a_vendors_finding_without_envelope() {
+        check(
+            r#"{
+                "class_uid": 2003, "severity_id": 99, "severity": "Fatal", "status": "Archived", "time": 1709090374,
+                "comment": "c", "message": "m", "confidence_score": 99,
+                "compliance": {"status": "Fail", "status_id": 3, "control": "x"},
+                "cloud": {"account": {"uid": ""}, "region": "azure-global", "provider": "Azure"},
+                "finding_info": {"uid": "u", "created_time": 1, "modified_time": 1709090374000,
+                                 "modified_time_dt": "2024-02-28T03:19:35Z", "brand_new": 1},
+                "metadata": {"product": {"uid": "p"}, "logged_time_dt": "2024-02-28T03:20:00Z"},
+                "remediation": {"desc": "do", "references": ["https://a", "https://b"]},
+                "resource": {"uid": "r0", "labels": ["a=1", "b"], "data": "{\"z\": 1, \"a\": 2}", "criticality": "5"},
+                "resources": [
+                    {"uid": "r1", "tags": [{"name": "b", "value": "2"}, {"name": "a", "value": "1"}], "data": {"k": null}},
+                    {"uid": "r2", "labels": ["x=y=z"], "owner": {"account": {"uid": "1"}}, "what": 1}, 7
+                ],
+                "surprise": true
+            }"#,
+            None,
+            expect![[r#"
+                reported_at: 2024-02-28 03:19:34.000
+                time_source: updated
+                shape: ocsf
+                finding_id: u
+                account_id: 
+                region: azure-global
+                product_arn: p
+                severity_label: CRITICAL
+                severity_normalized: 90
+                severity_original: Fatal
+                confidence: 99
+                criticality: 5
+                remediation_text: do
+                remediation_url: https://a
+                updated_at: 2024-02-28 03:19:34.000
+                processed_at: 2024-02-28 03:20:00.000
+                record_state: ARCHIVED
+                compliance_status: FAILED
+                note_text: c
+                unmapped_json: {"class_uid":2003,"cloud":{"provider":"Azure"},"compliance":{"control":"x","status_id":3},"finding_info":{"brand_new":1,"created_time":1,"modified_time_dt":"2024-02-28T03:19:35Z"},"message":"m","remediation":{"references":["https://a","https://b"]},"resource":{"criticality":"5","labels":["a=1","b"],"uid":"r0"},"resources":[{"owner":{"account":{"uid":"1"}},"uid":"r2","what":1},7],"severity_id":99,"status":"Archived","surprise":true,"time":1709090374}
+                source_length: 200
+                resources: Resource { kind: None, id: Some("r0"), aws_partition: None, region: None, tags: Some([("a", Some("1"))]), details_json: Some("{\"a\":2,\"z\":1}") }
+                resources: Resource { kind: None, id: Some("r1"), aws_partition: None, region: None, tags: Some([("a", Some("1")), ("b", Some("2"))]), details_json: Some("{\"k\":null}") }
+                resources: Resource { kind: None, id: Some("r2"), aws_partition: None, region: None, tags: Some([("x", Some("y=z"))]), details_json: None }
+                unknown ocsf.finding_info.brand_new: 1
+                unknown ocsf.resources.what: 1
+                unknown ocsf.surprise: 1
+                unreadable created_at: 1
+                unreadable resources: 1
+                account unknown
+            "#]],
+        );
+    }
+
+    #[test]
+    fn the_uid_is_looked_for_in_order() {
+        let table = [
+            (r#"{"finding_info":{"uid":"a"},"finding":{"uid":"b"}}"#, Some("a")),
+            (
+                r#"{"finding_info":{"uid":" "},"finding":{"uid":"b"},"metadata":{"uid":"d"}}"#,
+                Some("b"),
+            ),
+            (
+                r#"{"finding_info_list":[{"uid":"c"},{},{"uid":"d"}],"metadata":{"uid":"e"}}"#,
+                Some("c,d"),
+            ),
+            (r#"{"finding_info_list":[{"uid":"c"}]}"#, Some("c")),
+            (r#"{"finding_info_list":[],"metadata":{"uid":"e"}}"#, Some("e")),
+            (r#"{"metadata":{"uid":5}}"#, None),
+        ];
+        for (text, expected) in table {
+            let body = Json::parse(text).unwrap();
+            assert_eq!(id(body.as_object().unwrap()).as_deref(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn labels_and_statuses_are_those_of_asff() {
+        let table = [
+            (r#"{"severity_id":1}"#, "INFORMATIONAL", "", ""),
+            (r#"{"severity_id":6}"#, "CRITICAL", "", ""),
+            (r#"{"severity_id":0,"severity":"Unknown"}"#, "", "", ""),
+            (r#"{"severity":"high"}"#, "HIGH", "", ""),
+            (r#"{"severity_id":2,"severity":"Major"}"#, "LOW", "", ""),
+            (r#"{"severity_id":99,"severity":"Major"}"#, "Major", "", ""),
+            (r#"{"status_id":1,"activity_id":1}"#, "", "NEW", "ACTIVE"),
+            (r#"{"status_id":3,"activity_id":2}"#, "", "SUPPRESSED", "ACTIVE"),
+            (r#"{"status_id":4,"activity_id":3}"#, "", "RESOLVED", "ARCHIVED"),
+            (r#"{"status_id":5,"activity_id":2}"#, "", "", "ARCHIVED"),
+            (r#"{"status_id":99,"status":"in_progress"}"#, "", "NOTIFIED", ""),
+            (r#"{"status":"Waiting","activity_name":"Close"}"#, "", "Waiting", "ARCHIVED"),
+            ("{}", "", "", ""),
+        ];
+        for (text, label, workflow, record) in table {
+            let body = Json::parse(text).unwrap();
+            let body = body.as_object().unwrap();
+            assert_eq!(severity(body).unwrap_or_default(), label, "{text}");
+            assert_eq!(workflow_status(body).unwrap_or_default(), workflow, "{text}");
+            assert_eq!(record_state(body).unwrap_or_default(), record, "{text}");
+        }
+    }
+
+    #[test]
+    fn without_identity_or_time_there_is_no_row() {
+        check(
+            r#"{"class_uid":2004}"#,
+            Some(ENVELOPE),
+            expect![[r#"
+            no_identity: the OCSF finding has no `finding_info.uid` and no other uid
+        "#]],
+        );
+        check(
+            r#"{"finding_info":{"uid":"u"}}"#,
+            None,
+            expect![[r#"
+            no_time: `time` of the envelope, `modified_time`, `time` and `created_time` are missing or no times of the years 2015 to 2100
+        "#]],
+        );
+    }
 }

@@ -16,9 +16,15 @@ pub mod time;
 
 mod arn;
 mod builders;
+#[cfg(test)]
+mod corpus_tests;
 mod fields;
 mod from_asff;
 mod from_health;
 mod from_ocsf;
+#[cfg(test)]
+mod law_tests;
 mod leftovers;
 mod row;
+#[cfg(test)]
+mod testing;
