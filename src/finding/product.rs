@@ -3,6 +3,8 @@
 //! In: a finding as it was found. Out: whether it is one of the wanted products. Nothing can go
 //! wrong: what does not say that it comes from AWS Health does not.
 
+use serde::{Deserialize, Serialize};
+
 use crate::finding::envelope::{Found, Shape};
 use crate::finding::json::Json;
 
@@ -10,7 +12,8 @@ use crate::finding::json::Json;
 const HEALTH_ARN_ENDS: [&str; 2] = [":product/aws/health", ":productv2/aws/health"];
 
 /// The products whose findings become rows; the order is from narrow to wide.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Products {
     /// AWS Health only.
     Health,

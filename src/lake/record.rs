@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::layout::{Partition, Table};
+pub use crate::finding::product::Products;
 use crate::finding::tally::{ByteTally, DocumentTally, FindingTally, NameTally, Tally};
 
 /// The format of records that this program writes, and the newest it reads.
@@ -15,19 +16,6 @@ pub const RECORD_FORMAT: u32 = 1;
 
 /// How many objects stand in the record itself; longer lists are a file of their own.
 pub const INLINE_OBJECTS_MAX: usize = 10_000;
-
-/// Which products' findings a run keeps; ordered from narrow to wide.
-#[derive(
-    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
-#[serde(rename_all = "snake_case")]
-pub enum Products {
-    /// AWS Health only.
-    #[default]
-    Health,
-    /// Everything that Security Hub delivers.
-    All,
-}
 
 /// The bounds under which an object was read. A limit that is raised reopens what it cut off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
