@@ -396,3 +396,389 @@ pub(super) fn parse<T: DeserializeOwned>(key: &str, bytes: &[u8]) -> LakeResult<
     }
     serde_json::from_slice(bytes).map_err(unreadable)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lake::ledger::Status;
+    use crate::lake::part::encode;
+    use crate::lake::testing::{
+        SETTINGS, Shuffled, TestRow, keys, object, record, rows_of, run_once, visible_ids,
+    };
+    use crate::store::{Effect, Fault, Faulty, Memory};
+
+    const DAY: i64 = 86_400_000;
+
+    /// Five rows of three objects in two partitions, two of them equal.
+    fn rows() -> Vec<TestRow> {
+        let row =
+            |id, day: i64, object| TestRow { id, time: day * DAY, object, ..TestRow::default() };
+        vec![row(1, 0, "a"), row(2, 1, "a"), row(3, 0, "b"), row(1, 0, "b"), row(4, 1, "c")]
+    }
+
+    fn memory() -> (Arc<Memory>, Log) {
+        let store = Arc::new(Memory::new("lake"));
+        (Arc::clone(&store), Log::new(store))
+    }
+
+    fn inline(names: &[&str]) -> ObjectList {
+        let consumed = names.iter().map(|name| object(name)).collect();
+        ObjectList::Inline(Objects { consumed, failed: Vec::new() })
+    }
+
+    async fn ledger_of(log: &Log) -> Ledger {
+        let mut ledger = log.load().await.unwrap();
+        log.catch_up(&mut ledger).await.unwrap();
+        ledger
+    }
+
+    /// A record with one staged file of one row.
+    async fn staged(log: &Log, number: u64, run: &str, id: u128) -> Record {
+        let rows = rows_of(&[TestRow { id, ..TestRow::default() }]);
+        let pick = crate::lake::dedupe::Pick { batch: 0, row: 0 };
+        let part = encode(Table::Findings, &[&rows.batch], &[pick]).unwrap();
+        let partition = "1970-01-01".parse().unwrap();
+        let file = log.stage_part(number, run, Table::Findings, partition, &part).await.unwrap();
+        record(number, run, inline(&[run]), vec![file])
+    }
+
+    #[tokio::test]
+    async fn a_run_leaves_its_rows_and_nothing_staged_and_a_second_adds_nothing() {
+        let (store, log) = memory();
+        assert_eq!(run_once(store.clone(), "one", &rows()).await.unwrap(), 4);
+        let before = store.objects();
+        assert_eq!(visible_ids(&store, Table::Findings), [1, 2, 3, 4]);
+        assert!(keys(&store, STAGING).is_empty());
+        assert_eq!(run_once(store.clone(), "two", &rows()).await.unwrap(), 0);
+        assert_eq!(store.objects(), before);
+        let ledger = ledger_of(&log).await;
+        assert_eq!((ledger.version(), ledger.totals().findings, ledger.totals().files), (1, 4, 2));
+    }
+
+    #[tokio::test]
+    async fn of_two_records_for_a_number_one_wins_and_each_is_told_so_again() {
+        let (_, log) = memory();
+        let (one, two) = (staged(&log, 1, "one", 1).await, staged(&log, 1, "two", 2).await);
+        for _ in 0..2 {
+            assert_eq!(log.try_commit(&one).await.unwrap(), Committed::Won);
+            assert_eq!(log.try_commit(&two).await.unwrap(), Committed::Lost);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_lost_or_refused_answer_is_settled_by_the_commit_id() {
+        let kinds = [StoreErrorKind::Unavailable, StoreErrorKind::Conflict, StoreErrorKind::Other];
+        for kind in kinds {
+            for effect in [Effect::Nothing, Effect::AnswerLost] {
+                let inner = Arc::new(Memory::new("lake"));
+                let fault = Fault { effect, ..Fault::at(1, kind).only("put_new", "/log/") };
+                let store = Arc::new(Faulty::new(inner).with(fault));
+                let log = Log::new(store.clone());
+                let record = staged(&log, 1, "one", 1).await;
+                let committed = log.try_commit(&record).await;
+                if (kind, effect) == (StoreErrorKind::Other, Effect::Nothing) {
+                    // A plain refusal, and no record: nothing can be said but that it failed.
+                    assert!(matches!(committed, Err(LakeError::Undecided { .. })));
+                } else {
+                    assert_eq!(committed.unwrap(), Committed::Won, "{kind:?} {effect:?}");
+                }
+                let written = store.operations().into_iter().filter(|op| op.name == "put_new");
+                assert!(written.into_iter().all(|op| op.key == record_key(1)));
+                assert!(store.operations().iter().all(|op| op.name != "delete"));
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_store_that_stays_silent_ends_undecided_after_a_bounded_number_of_tries() {
+        let fault = Fault::at(1, StoreErrorKind::Unavailable).only("put_new", "/log/").forever();
+        let store = Arc::new(Faulty::new(Arc::new(Memory::new("lake"))).with(fault));
+        let log = Log::new(store.clone());
+        let record = staged(&log, 1, "one", 1).await;
+        let error = log.try_commit(&record).await.unwrap_err();
+        assert!(matches!(error, LakeError::Undecided { .. }), "{error}");
+        assert_eq!(error.key(), record_key(1));
+        assert!(error.to_string().contains("run again"), "{error}");
+        let tries = store.operations().iter().filter(|op| op.name == "put_new").count();
+        assert_eq!(tries, ATTEMPTS);
+    }
+
+    #[tokio::test]
+    async fn a_loser_drops_what_the_winner_consumed_and_adds_the_rest_under_the_next_number() {
+        let (store, log) = memory();
+        // The loser has staged for number 1 when the winner, who has object `a`, commits it.
+        let loser = staged(&log, 1, "loser", 9).await;
+        assert_eq!(run_once(store.clone(), "winner", &rows()[..2]).await.unwrap(), 2);
+        assert_eq!(log.try_commit(&loser).await.unwrap(), Committed::Lost);
+        assert_eq!(run_once(store.clone(), "loser", &rows()).await.unwrap(), 2);
+        assert_eq!(visible_ids(&store, Table::Findings), [1, 2, 3, 4]);
+        let ledger = ledger_of(&log).await;
+        assert_eq!(ledger.version(), 2);
+        // What the loser staged under number 1 went with the sweep of the next planning.
+        assert!(keys(&store, STAGING).is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_sweep_leaves_numbers_alone_that_are_not_done() {
+        let (store, log) = memory();
+        let open = staged(&log, 2, "open", 1).await;
+        staged(&log, 1, "late", 2).await;
+        store.insert("_healthtrail/staging/note.txt", "not ours");
+        assert_eq!(log.sweep(1).await.unwrap(), 1);
+        assert!(store.head(&open.files[0].staged).await.unwrap().is_some());
+        assert!(store.head("_healthtrail/staging/note.txt").await.unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn an_open_commit_is_completed_by_whoever_comes_next() {
+        let (store, log) = memory();
+        let record = staged(&log, 1, "dead", 7).await;
+        log.try_commit(&record).await.unwrap();
+        // A look changes nothing, a planning completes.
+        let mut ledger = Ledger::default();
+        let before = store.objects();
+        log.look(&mut ledger).await.unwrap();
+        assert_eq!((ledger.version(), store.objects() == before), (1, true));
+        assert!(!log.checkpoint(&mut ledger).await.unwrap());
+        let caught = log.catch_up(&mut ledger).await.unwrap();
+        assert_eq!((caught.commits, caught.rolled_forward), (1, Some(1)));
+        assert_eq!(visible_ids(&store, Table::Findings), [7]);
+        assert_eq!(ledger.status("memory://archive", "dead", "1", &SETTINGS), Status::Consumed);
+        assert!(keys(&store, STAGING).is_empty());
+        assert_eq!(log.catch_up(&mut ledger).await.unwrap(), CaughtUp::default());
+    }
+
+    #[tokio::test]
+    async fn staging_beside_a_done_mark_is_no_damage() {
+        let (store, log) = memory();
+        let record = staged(&log, 1, "one", 1).await;
+        log.try_commit(&record).await.unwrap();
+        log.publish(&record).await.unwrap();
+        staged(&log, 1, "one", 1).await;
+        let mut ledger = Ledger::default();
+        assert_eq!(log.catch_up(&mut ledger).await.unwrap().rolled_forward, None);
+        assert_eq!(log.sweep(1).await.unwrap(), 1);
+        assert_eq!(visible_ids(&store, Table::Findings), [1]);
+    }
+
+    #[tokio::test]
+    async fn long_lists_of_objects_lie_beside_the_record() {
+        let (store, log) = memory();
+        let count = INLINE_OBJECTS_MAX + 1;
+        let consumed = (0..count).map(|number| object(&number.to_string())).collect();
+        let objects = Objects { consumed, failed: Vec::new() };
+        let totals = crate::lake::record::Totals::of(&objects, &[]);
+        let list = log.stage_objects(1, "one", objects).await.unwrap();
+        let ObjectList::File(file) = list.clone() else { panic!("inline") };
+        let mut record = record(1, "one", list, Vec::new());
+        record.totals = totals;
+        log.try_commit(&record).await.unwrap();
+        let mut looked = Ledger::default();
+        log.look(&mut looked).await.unwrap();
+        let ledger = ledger_of(&log).await;
+        for ledger in [&looked, &ledger] {
+            let status = ledger.status("memory://archive", "10000", "1", &SETTINGS);
+            assert_eq!(status, Status::Consumed);
+        }
+        assert!(keys(&store, STAGING).is_empty());
+        // A lost list only means that its objects are read again.
+        store.delete(&file.key).await.unwrap();
+        let mut again = Ledger::default();
+        let caught = log.catch_up(&mut again).await.unwrap();
+        assert_eq!(caught.notes.len(), 1);
+        assert_eq!(again.status("memory://archive", "10000", "1", &SETTINGS), Status::Unknown);
+    }
+
+    #[tokio::test]
+    async fn a_record_that_is_gone_or_unreadable_or_newer_stops_with_its_key() {
+        let (store, log) = memory();
+        for number in 1..=3 {
+            let record = record(number, "one", inline(&[]), Vec::new());
+            log.try_commit(&record).await.unwrap();
+            log.publish(&record).await.unwrap();
+        }
+        let whole = store.get(&record_key(2), GetOptions::default()).await.unwrap();
+        let newer =
+            String::from_utf8(whole.to_vec()).unwrap().replace("\"format\":1", "\"format\":2");
+        let cases = [
+            (None, "is gone"),
+            (Some("{}".to_owned()), "cannot be read"),
+            (Some(newer), "newer than this program"),
+        ];
+        for (content, expected) in cases {
+            match content {
+                Some(content) => store.insert(record_key(2), content),
+                None => store.delete(&record_key(2)).await.unwrap(),
+            }
+            let error = log.catch_up(&mut Ledger::default()).await.unwrap_err();
+            assert!(error.to_string().contains(expected), "{error}");
+            assert_eq!(error.key(), record_key(2));
+        }
+        store.insert(record_key(2), whole);
+        assert_eq!(ledger_of(&log).await.version(), 3);
+    }
+
+    #[tokio::test]
+    async fn a_checkpoint_saves_reading_the_log_and_may_be_lost_or_damaged() {
+        let inner = Arc::new(Memory::new("lake"));
+        let names: Vec<&'static str> = (0..40).map(|n| &*n.to_string().leak()).collect();
+        for (id, object) in names.iter().enumerate() {
+            let row = TestRow { id: id as u128, object, ..TestRow::default() };
+            run_once(inner.clone(), "run", &[row]).await.unwrap();
+        }
+        let stored = keys(&inner, CHECKPOINTS);
+        assert_eq!(stored.len(), CHECKPOINTS_KEPT);
+        let plain = |mut ledger: Ledger| {
+            ledger.checkpoint = 0;
+            ledger
+        };
+        let store = Arc::new(Faulty::new(inner.clone()));
+        let log = Log::new(store.clone());
+        let loaded = plain(ledger_of(&log).await);
+        let reads = store.operations().iter().filter(|op| op.key == record_key(1)).count();
+        assert_eq!((loaded.version(), reads), (40, 0));
+        let mut folded = Ledger::default();
+        log.catch_up(&mut folded).await.unwrap();
+        assert_eq!(loaded, folded);
+        for (newest, _) in stored.iter().rev() {
+            inner.insert(newest.clone(), "damaged");
+            assert_eq!(plain(ledger_of(&log).await), folded);
+            inner.delete(newest).await.unwrap();
+            assert_eq!(plain(ledger_of(&log).await), folded);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_checkpoint_of_another_history_is_not_used() {
+        let (store, log) = memory();
+        let mut ledger = Ledger::default();
+        for number in 1..=CHECKPOINT_COMMITS {
+            log.try_commit(&record(number, "one", inline(&["gone"]), Vec::new())).await.unwrap();
+        }
+        log.catch_up(&mut ledger).await.unwrap();
+        assert!(log.checkpoint(&mut ledger).await.unwrap());
+        // The lake is filled anew, and the old checkpoint was left behind.
+        for number in 1..=CHECKPOINT_COMMITS {
+            for key in [record_key(number), done_key(number)] {
+                store.delete(&key).await.unwrap();
+            }
+        }
+        assert_eq!(ledger_of(&log).await.version(), 0);
+        log.try_commit(&record(1, "two", inline(&["new"]), Vec::new())).await.unwrap();
+        let ledger = ledger_of(&log).await;
+        assert_eq!(ledger.status("memory://archive", "gone", "1", &SETTINGS), Status::Unknown);
+    }
+
+    /// What must be equal however a run came to its end: visible files and the log's numbers.
+    fn end_state(store: &Memory) -> (Vec<(String, String)>, Vec<String>) {
+        let log = keys(store, crate::lake::layout::LOG).into_iter().map(|(key, _)| key).collect();
+        ([keys(store, "findings/"), keys(store, STAGING)].concat(), log)
+    }
+
+    async fn count_of_operations() -> (u64, (Vec<(String, String)>, Vec<String>)) {
+        let inner = Arc::new(Memory::new("lake"));
+        let store = Arc::new(Faulty::new(inner.clone()));
+        run_once(store.clone(), "golden", &rows()).await.unwrap();
+        (store.count(), end_state(&inner))
+    }
+
+    #[tokio::test]
+    async fn a_run_killed_at_any_operation_is_completed_or_forgotten_by_the_next() {
+        let (count, golden) = count_of_operations().await;
+        for nth in 1..=count {
+            for effect in [Effect::Nothing, Effect::AnswerLost] {
+                let inner = Arc::new(Memory::new("lake"));
+                let fault = Fault::at(nth, StoreErrorKind::Unavailable).forever();
+                let store = Faulty::new(inner.clone()).with(Fault { effect, ..fault });
+                let killed = run_once(Arc::new(store), "killed", &rows()).await;
+                assert!(killed.is_err(), "operation {nth}");
+                // Whatever is visible meanwhile is whole and not doubled.
+                let ids = visible_ids(&inner, Table::Findings);
+                assert!(ids.windows(2).all(|pair| pair[0] < pair[1]), "operation {nth}");
+                run_once(inner.clone(), "next", &rows()).await.unwrap();
+                Log::new(inner.clone()).sweep(1).await.unwrap();
+                assert_eq!(end_state(&inner), golden, "operation {nth} {effect:?}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_run_killed_while_it_completes_a_killed_run_changes_nothing() {
+        let (count, golden) = count_of_operations().await;
+        for first in 1..=count {
+            // A fifth of all pairs, so that each operation is met some times.
+            for second in (1..=count).filter(|second| (first + 2 * second) % 5 == 0) {
+                let inner = Arc::new(Memory::new("lake"));
+                for (nth, run) in [(first, "one"), (second, "two")] {
+                    let fault = Fault::at(nth, StoreErrorKind::Unavailable).forever().answer_lost();
+                    let store = Faulty::new(inner.clone()).with(fault);
+                    let _ = run_once(Arc::new(store), run, &rows()).await;
+                }
+                run_once(inner.clone(), "next", &rows()).await.unwrap();
+                Log::new(inner.clone()).sweep(1).await.unwrap();
+                assert_eq!(end_state(&inner), golden, "operations {first} and {second}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn one_failing_operation_of_any_kind_does_no_harm() {
+        let (count, golden) = count_of_operations().await;
+        let kinds = [
+            StoreErrorKind::Conflict,
+            StoreErrorKind::Precondition,
+            StoreErrorKind::Denied,
+            StoreErrorKind::Unavailable,
+        ];
+        for nth in 1..=count {
+            for kind in kinds {
+                for effect in [Effect::Nothing, Effect::AnswerLost] {
+                    let inner = Arc::new(Memory::new("lake"));
+                    let fault = Fault { effect, ..Fault::at(nth, kind) };
+                    let store = Faulty::new(inner.clone()).with(fault);
+                    let _ = run_once(Arc::new(store), "one", &rows()).await;
+                    run_once(inner.clone(), "next", &rows()).await.unwrap();
+                    Log::new(inner.clone()).sweep(1).await.unwrap();
+                    assert_eq!(end_state(&inner), golden, "operation {nth} {kind:?} {effect:?}");
+                }
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn runs_at_once_add_each_row_once_in_any_order_of_their_operations() {
+        for seed in 0..50 {
+            let inner = Arc::new(Memory::new("lake"));
+            let store: Arc<Shuffled> = Arc::new(Shuffled::new(inner.clone(), seed));
+            let all = rows();
+            let (one, two, three) = tokio::join!(
+                run_once(store.clone(), "one", &all[..2]),
+                run_once(store.clone(), "two", &all[2..]),
+                run_once(store.clone(), "three", &all),
+            );
+            let added = one.unwrap() + two.unwrap() + three.unwrap();
+            assert_eq!(added, 4, "seed {seed}");
+            assert_eq!(visible_ids(&inner, Table::Findings), [1, 2, 3, 4], "seed {seed}");
+            let ledger = ledger_of(&Log::new(inner.clone())).await;
+            assert_eq!(ledger.totals().findings, 4, "seed {seed}");
+            assert_eq!(ledger.damaged().count(), 0, "seed {seed}");
+        }
+    }
+
+    #[tokio::test]
+    async fn two_complete_an_open_commit_at_once() {
+        for seed in 0..50 {
+            let (inner, log) = memory();
+            let record = staged(&log, 1, "dead", 7).await;
+            log.try_commit(&record).await.unwrap();
+            let log = Log::new(Arc::new(Shuffled::new(inner.clone(), seed)));
+            let (mut one, mut two) = (Ledger::default(), Ledger::default());
+            let both = tokio::join!(log.catch_up(&mut one), log.catch_up(&mut two));
+            both.0.unwrap();
+            both.1.unwrap();
+            assert_eq!(one, two, "seed {seed}");
+            assert_eq!((one.damaged().count(), visible_ids(&inner, Table::Findings)), (0, vec![7]));
+            assert!(keys(&inner, STAGING).is_empty());
+        }
+    }
+}
