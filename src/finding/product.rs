@@ -12,13 +12,10 @@ use crate::finding::json::Json;
 const HEALTH_ARN_ENDS: [&str; 2] = [":product/aws/health", ":productv2/aws/health"];
 
 /// The products whose findings become rows; the order is from narrow to wide.
-#[derive(
-    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Products {
     /// AWS Health only.
-    #[default]
     Health,
     /// Every product.
     All,

@@ -1,1 +1,213 @@
-//! The ledger as a file.
+//! The ledger as a file, so that loading does not read the whole log.
+//!
+//! In: a ledger, or the bytes of `_healthtrail/checkpoints/<number>.json.zst`. Out: the other. It is
+//! JSON lines under zstd: a head, what the ledger holds, and an end that counts the lines. A checkpoint
+//! that is cut, damaged or of another format is an error in words, which costs only time: an older one
+//! or the log itself is read instead.
+
+use std::io::{BufRead, BufReader, Read, Write};
+
+use serde::{Deserialize, Serialize};
+
+use super::ids::{id_text, parse_id};
+use super::layout::{Partition, Table};
+use super::ledger::{DamagedFile, Entry, Ledger, LedgerFile, ObjectId, Profile};
+use super::record::{Products, Totals};
+
+/// The format of checkpoints that this program writes, and the only one it reads.
+const FORMAT: u32 = 1;
+/// Objects that share a line.
+const IDS_PER_LINE: usize = 1_000;
+/// No line that this program writes is longer.
+const LINE_BYTES_MAX: u64 = 1 << 20;
+const ZSTD_LEVEL: i32 = 3;
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Line {
+    Head {
+        format: u32,
+        number: u64,
+        commit_id: String,
+        products: Products,
+        totals: Totals,
+    },
+    Profile(Profile),
+    FailureKind(String),
+    WithdrawnCommit(u64),
+    File {
+        table: Table,
+        partition: Partition,
+        file: LedgerFile,
+    },
+    Damaged {
+        table: Table,
+        partition: Partition,
+        file: DamagedFile,
+    },
+    /// Ids of consumed objects, 32 hex digits each, without anything between them.
+    Objects {
+        commit: u32,
+        profile: u32,
+        ids: String,
+    },
+    /// Ids of failed objects.
+    Failed {
+        kind: u32,
+        ids: String,
+    },
+    End {
+        lines: u64,
+    },
+}
+
+/// The ledger's bytes. Equal ledgers give equal bytes.
+pub fn encode(ledger: &Ledger) -> std::io::Result<Vec<u8>> {
+    let encoder = zstd::stream::write::Encoder::new(Vec::new(), ZSTD_LEVEL)?;
+    let mut out = LineWriter { encoder, lines: 0 };
+    out.write(&Line::Head {
+        format: FORMAT,
+        number: ledger.version,
+        commit_id: ledger.commit_id.clone(),
+        products: ledger.products.unwrap_or(Products::Health),
+        totals: ledger.totals,
+    })?;
+    for profile in &ledger.profiles {
+        out.write(&Line::Profile(profile.clone()))?;
+    }
+    for kind in &ledger.failure_kinds {
+        out.write(&Line::FailureKind(kind.clone()))?;
+    }
+    for commit in &ledger.withdrawn_commits {
+        out.write(&Line::WithdrawnCommit(*commit))?;
+    }
+    for (table, partition, file) in ledger.all_files() {
+        out.write(&Line::File { table, partition, file: file.clone() })?;
+    }
+    for ((table, partition), files) in &ledger.damaged {
+        for file in files {
+            out.write(&Line::Damaged { table: *table, partition: *partition, file: file.clone() })?;
+        }
+    }
+    write_objects(&mut out, ledger)?;
+    let lines = out.lines;
+    out.write(&Line::End { lines })?;
+    out.encoder.finish()
+}
+
+fn write_objects(out: &mut LineWriter, ledger: &Ledger) -> std::io::Result<()> {
+    let mut entries: Vec<(Entry, ObjectId)> =
+        ledger.entries.iter().map(|(id, entry)| (*entry, *id)).collect();
+    entries.sort_unstable();
+    for group in entries.chunk_by(|one, two| one.0 == two.0) {
+        for chunk in group.chunks(IDS_PER_LINE) {
+            let Some((Entry { commit, profile }, _)) = chunk.first().copied() else { continue };
+            let ids = chunk.iter().map(|(_, id)| id_text((*id).into())).collect();
+            out.write(&Line::Objects { commit, profile, ids })?;
+        }
+    }
+    let mut failed: Vec<(u32, ObjectId)> =
+        ledger.failed.iter().map(|(id, kind)| (*kind, *id)).collect();
+    failed.sort_unstable();
+    for group in failed.chunk_by(|one, two| one.0 == two.0) {
+        for chunk in group.chunks(IDS_PER_LINE) {
+            let Some((kind, _)) = chunk.first().copied() else { continue };
+            let ids = chunk.iter().map(|(_, id)| id_text((*id).into())).collect();
+            out.write(&Line::Failed { kind, ids })?;
+        }
+    }
+    Ok(())
+}
+
+struct LineWriter {
+    encoder: zstd::stream::write::Encoder<'static, Vec<u8>>,
+    lines: u64,
+}
+
+impl LineWriter {
+    fn write(&mut self, line: &Line) -> std::io::Result<()> {
+        let mut bytes = serde_json::to_vec(line)?;
+        bytes.push(b'\n');
+        self.lines += 1;
+        self.encoder.write_all(&bytes)
+    }
+}
+
+/// Reads a checkpoint of commit `number`; what is wrong with it otherwise.
+pub fn decode(bytes: &[u8], number: u64) -> Result<Ledger, String> {
+    let decoder = zstd::stream::read::Decoder::new(bytes).map_err(|error| error.to_string())?;
+    let mut reader = BufReader::new(decoder);
+    let mut ledger = Ledger::default();
+    let mut lines = 0_u64;
+    let mut text = Vec::new();
+    loop {
+        text.clear();
+        let mut limited = reader.by_ref().take(LINE_BYTES_MAX);
+        limited.read_until(b'\n', &mut text).map_err(|error| error.to_string())?;
+        if text.pop() != Some(b'\n') {
+            return Err(format!("it is cut after {lines} lines"));
+        }
+        let line = serde_json::from_slice(&text)
+            .map_err(|error| format!("line {} cannot be read: {error}", lines + 1))?;
+        match line {
+            Line::End { lines: written } if written == lines => break,
+            Line::End { .. } => return Err(format!("it ends after {lines} lines")),
+            Line::Head { .. } if lines > 0 => return Err("it has two heads".into()),
+            line if lines == 0 && !matches!(line, Line::Head { .. }) => {
+                return Err("it has no head".into());
+            }
+            line => add(&mut ledger, line)?,
+        }
+        lines += 1;
+    }
+    if ledger.version != number {
+        return Err(format!("it is of commit {}, not {number}", ledger.version));
+    }
+    Ok(ledger)
+}
+
+fn add(ledger: &mut Ledger, line: Line) -> Result<(), String> {
+    match line {
+        Line::Head { format, .. } if format != FORMAT => {
+            return Err(format!("it has format {format}, not {FORMAT}"));
+        }
+        Line::Head { number, commit_id, products, totals, .. } => {
+            (ledger.version, ledger.checkpoint) = (number, number);
+            (ledger.commit_id, ledger.products) = (commit_id, Some(products));
+            ledger.totals = totals;
+        }
+        Line::Profile(profile) => {
+            ledger.profile_number(profile);
+        }
+        Line::FailureKind(kind) => {
+            ledger.failure_kind(&kind);
+        }
+        Line::WithdrawnCommit(commit) => {
+            ledger.withdrawn_commits.insert(commit);
+        }
+        Line::File { table, partition, file } => {
+            ledger.files.entry((table, partition)).or_default().push(file);
+        }
+        Line::Damaged { table, partition, file } => {
+            ledger.damaged.entry((table, partition)).or_default().push(file);
+        }
+        Line::Objects { commit, profile, ids } => {
+            for id in parse_ids(&ids)? {
+                ledger.entries.insert(id, Entry { commit, profile });
+            }
+        }
+        Line::Failed { kind, ids } => {
+            for id in parse_ids(&ids)? {
+                ledger.failed.insert(id, kind);
+            }
+        }
+        Line::End { .. } => {}
+    }
+    Ok(())
+}
+
+fn parse_ids(ids: &str) -> Result<Vec<ObjectId>, String> {
+    let parse = |digits: &[u8]| parse_id(digits).map(ObjectId::from);
+    let ids: Option<Vec<ObjectId>> = ids.as_bytes().chunks(32).map(parse).collect();
+    ids.ok_or_else(|| "it has an id that is not 32 hex digits".into())
+}

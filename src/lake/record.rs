@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::layout::{Partition, Table};
-use crate::finding::product::Products;
+pub use crate::finding::product::Products;
 use crate::finding::tally::{ByteTally, DocumentTally, FindingTally, NameTally, Tally};
 
 /// The format of records that this program writes, and the newest it reads.
