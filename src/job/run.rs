@@ -387,8 +387,8 @@ impl Conductor<'_> {
 
     /// Tidies up, checks the sums, and ends the run.
     async fn finish(mut self) -> anyhow::Result<Summary> {
-        let committer = &self.committer;
-        committer.log.checkpoint(&committer.ledger).await?;
+        let committer = &mut self.committer;
+        committer.log.checkpoint(&mut committer.ledger).await?;
         committer.log.sweep(committer.ledger.version()).await?;
         let summary = &mut self.summary;
         summary.objects.left += self.settled.iter().filter(|settled| !**settled).count() as u64;
