@@ -2,10 +2,10 @@
 //!
 //! The rooms, from the top down; each uses only those below it (see ARCHITECTURE.md).
 
-pub mod cli;
-pub mod job;
-pub mod generate;
-pub mod lake;
 pub mod archive;
+pub mod cli;
 pub mod finding;
+pub mod generate;
+pub mod job;
+pub mod lake;
 pub mod store;

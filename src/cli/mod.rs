@@ -35,7 +35,13 @@ pub enum Outcome {
 )]
 pub struct Cli {
     /// Which log lines go to standard error: `error`, `warn`, `info`, `debug`, or a filter
-    #[arg(long, global = true, value_name = "LEVEL", default_value = "warn", env = "HEALTHTRAIL_LOG")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "LEVEL",
+        default_value = "warn",
+        env = "HEALTHTRAIL_LOG"
+    )]
     log: String,
 
     #[command(subcommand)]

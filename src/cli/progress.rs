@@ -101,7 +101,8 @@ fn describe(progress: &Progress, elapsed: Duration) -> String {
     let left_bytes = Progress::get(&progress.bytes_planned).saturating_sub(read_bytes);
     let left = (rate > 0.0).then(|| left_bytes as f64 / rate);
     let left = left.map_or_else(String::new, |seconds| format!(", {seconds:.0} s left"));
-    let per_second = show_bytes((read_bytes * 1000) / u64::try_from(elapsed.as_millis()).unwrap_or(1).max(1));
+    let per_second =
+        show_bytes((read_bytes * 1000) / u64::try_from(elapsed.as_millis()).unwrap_or(1).max(1));
     format!(
         "{} of {} objects, {}, {} rows, {} commits, {per_second}/s{left}",
         show_count(read),

@@ -21,8 +21,8 @@ use crate::job::progress::Progress;
 use crate::job::run::{self as job, DryRun, RunOptions};
 use crate::job::summary::Summary;
 use crate::lake::layout::PartitionBy;
-use crate::store::{Store, StoreErrorKind};
 use crate::store::open;
+use crate::store::{Store, StoreErrorKind};
 
 /// Read what is new in the archive, and add it to the lake
 ///
@@ -38,7 +38,13 @@ pub(super) struct RunArgs {
     /// Archive to read: a folder or `s3://bucket/prefix`; give it once for each archive
     ///
     /// A `*` at the end takes all keys that begin so, for a Firehose prefix without a slash at its end.
-    #[arg(long, value_name = "ARCHIVE", env = "HEALTHTRAIL_FROM", value_delimiter = ',', required = true)]
+    #[arg(
+        long,
+        value_name = "ARCHIVE",
+        env = "HEALTHTRAIL_FROM",
+        value_delimiter = ',',
+        required = true
+    )]
     from: Vec<String>,
 
     /// Lake to fill: a folder or `s3://bucket/prefix`; made if it is not there
@@ -280,21 +286,39 @@ fn describe(summary: &Summary, lake: &str) -> Vec<String> {
         format!("{lake} is at version {}, after {} new commits", summary.version, summary.commits),
         format!(
             "  objects    {} listed = {} in the lake before + {} skipped + {} read + {} failed + {} left",
-            count(o.listed), count(o.in_ledger), count(o.skipped), count(o.read), count(o.failed), count(o.left)
+            count(o.listed),
+            count(o.in_ledger),
+            count(o.skipped),
+            count(o.read),
+            count(o.failed),
+            count(o.left)
         ),
         format!(
             "  documents  {} read = {} with findings + {} passed over + {} rejected",
-            count(d.read), count(d.with_findings), count(d.passed_over), count(d.rejected)
+            count(d.read),
+            count(d.with_findings),
+            count(d.passed_over),
+            count(d.rejected)
         ),
         format!(
             "  findings   {} read = {} added + {} duplicates + {} passed over + {} rejected",
-            count(f.read), count(f.added), count(f.duplicates), count(f.passed_over), count(f.rejected)
+            count(f.read),
+            count(f.added),
+            count(f.duplicates),
+            count(f.passed_over),
+            count(f.rejected)
         ),
         format!(
             "  bytes      {} compressed, {} decompressed, {} rejected",
-            show_bytes(b.compressed), show_bytes(b.decompressed), show_bytes(b.rejected)
+            show_bytes(b.compressed),
+            show_bytes(b.decompressed),
+            show_bytes(b.rejected)
         ),
-        format!("  parts      {} written, {}", count(summary.parts.written), show_bytes(summary.parts.bytes)),
+        format!(
+            "  parts      {} written, {}",
+            count(summary.parts.written),
+            show_bytes(summary.parts.bytes)
+        ),
     ];
     let maps = [
         ("shapes", &summary.by_shape.0),
@@ -310,12 +334,17 @@ fn describe(summary: &Summary, lake: &str) -> Vec<String> {
         lines.push(format!("  skipped    {}", named(&summary.skipped_by_reason)));
     }
     if o.still_failing > 0 {
-        lines.push(format!("  failing    {} objects fail as they did before", count(o.still_failing)));
+        lines.push(format!(
+            "  failing    {} objects fail as they did before",
+            count(o.still_failing)
+        ));
     }
     if summary.deadline_reached {
         lines.push("  deadline   reached; run again to read what is left".to_owned());
     }
-    let peak = summary.peak_memory_bytes.map_or_else(String::new, |peak| format!(", {} at most", show_bytes(peak)));
+    let peak = summary
+        .peak_memory_bytes
+        .map_or_else(String::new, |peak| format!(", {} at most", show_bytes(peak)));
     lines.push(format!("  took       {:.1} s{peak}", summary.seconds.total));
     lines
 }
@@ -323,11 +352,15 @@ fn describe(summary: &Summary, lake: &str) -> Vec<String> {
 /// The names of a map with their counts, the largest first.
 fn named<Name: AsRef<str>>(map: &std::collections::BTreeMap<Name, u64>) -> String {
     const NAMES_MAX: usize = 12;
-    let mut names: Vec<_> = map.iter().map(|(name, count)| (std::cmp::Reverse(*count), name.as_ref())).collect();
+    let mut names: Vec<_> =
+        map.iter().map(|(name, count)| (std::cmp::Reverse(*count), name.as_ref())).collect();
     names.sort_unstable();
     let more = names.len().saturating_sub(NAMES_MAX);
-    let mut shown: Vec<String> =
-        names.iter().take(NAMES_MAX).map(|(count, name)| format!("{name} {}", show_count(count.0))).collect();
+    let mut shown: Vec<String> = names
+        .iter()
+        .take(NAMES_MAX)
+        .map(|(count, name)| format!("{name} {}", show_count(count.0)))
+        .collect();
     if more > 0 {
         shown.push(format!("and {more} more"));
     }
@@ -343,5 +376,6 @@ fn write_json(file: &std::path::Path, value: &impl serde::Serialize) -> anyhow::
     if is_standard_output(file) {
         return Ok(printer::data(text)?);
     }
-    std::fs::write(file, text + "\n").with_context(|| format!("writing the summary to `{}`", file.display()))
+    std::fs::write(file, text + "\n")
+        .with_context(|| format!("writing the summary to `{}`", file.display()))
 }

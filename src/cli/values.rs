@@ -43,12 +43,16 @@ pub(super) fn hour(text: &str) -> Result<i64, String> {
     let help = || format!("`{text}` is no hour; write it as `2026-11-24` or `2026-11-24T03` (UTC)");
     let bare = text.trim_end_matches('Z');
     let civil: DateTime = match bare.split_once('T') {
-        None => bare.parse::<Date>().map_err(|_| help())?.to_datetime(jiff::civil::Time::midnight()),
+        None => {
+            bare.parse::<Date>().map_err(|_| help())?.to_datetime(jiff::civil::Time::midnight())
+        }
         Some((date, time)) => {
             let date: Date = date.parse().map_err(|_| help())?;
             let hour = time.split(':').next().unwrap_or(time);
             if time.split(':').skip(1).any(|part| part.trim_matches('0') != "") {
-                return Err(format!("`{text}` lies inside an hour; arrival is known by whole hours"));
+                return Err(format!(
+                    "`{text}` lies inside an hour; arrival is known by whole hours"
+                ));
             }
             let hour: i8 = hour.parse().map_err(|_| help())?;
             date.to_datetime(jiff::civil::Time::new(hour, 0, 0, 0).map_err(|_| help())?)

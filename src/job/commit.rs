@@ -29,7 +29,8 @@ use crate::lake::log::{Committed, Log, random_id};
 use crate::lake::part::{self, EncodedPart};
 use crate::lake::part_ids::known_ids;
 use crate::lake::record::{
-    FailedObject, FileRecord, ObjectRecord, ObjectTally, Objects, RECORD_FORMAT, Record, Settings, Totals,
+    FailedObject, FileRecord, ObjectRecord, ObjectTally, Objects, RECORD_FORMAT, Record, Settings,
+    Totals,
 };
 use crate::lake::rejects::{self, RejectRow};
 use crate::store::{Store, StoreErrorKind};
@@ -100,7 +101,11 @@ pub(crate) enum Settled {
 impl Committer {
     /// Stages what the wave holds so far, so that its memory is free for the rest of a large object.
     /// `false` means that another run has committed since the first piece: read the wave again.
-    pub(crate) async fn stage_piece(&mut self, wave: &mut Wave, staged: &mut Staged) -> anyhow::Result<bool> {
+    pub(crate) async fn stage_piece(
+        &mut self,
+        wave: &mut Wave,
+        staged: &mut Staged,
+    ) -> anyhow::Result<bool> {
         self.log.catch_up(&mut self.ledger).await?;
         if !staged.files.is_empty() && staged.version != self.ledger.version() {
             return Ok(false);
@@ -110,13 +115,19 @@ impl Committer {
         known.in_pieces(staged);
         let mut report = Report::default();
         self.compare_and_stage(wave, staged, &mut known, &HashSet::new(), &mut report).await?;
-        staged.row_ids.extend(wave.batches.iter().flat_map(|rows| rows.keys.iter().map(|key| key.row_id)));
+        staged
+            .row_ids
+            .extend(wave.batches.iter().flat_map(|rows| rows.keys.iter().map(|key| key.row_id)));
         wave.release();
         Ok(true)
     }
 
     /// Commits the wave, on top of whatever other runs commit meanwhile.
-    pub(crate) async fn commit(&mut self, mut wave: Wave, pieces: Staged) -> anyhow::Result<Settled> {
+    pub(crate) async fn commit(
+        &mut self,
+        mut wave: Wave,
+        pieces: Staged,
+    ) -> anyhow::Result<Settled> {
         let mut report = Report::default();
         let mut known = Known::default();
         loop {
@@ -140,7 +151,8 @@ impl Committer {
                 let settled = wave.finished.iter().map(|(index, _)| *index);
                 report.settled.extend(settled.chain(wave.failed.iter().map(|(index, _)| *index)));
                 report.consumed = wave.finished.into_iter().map(|(_, tally)| tally).collect();
-                (report.duplicates, report.rejects_known) = (staged.duplicates, staged.rejects_known);
+                (report.duplicates, report.rejects_known) =
+                    (staged.duplicates, staged.rejects_known);
                 return Ok(Settled::Done(Box::new(report)));
             }
         }
@@ -174,7 +186,8 @@ impl Committer {
         let gathered = block_in_place(|| dedupe::Wave::gather(&wave.batches, &is_dropped));
         let partitions = block_in_place(|| gathered.partitions(self.partition));
         let contains = |id: u128| gathered.contains(id);
-        self.compare(Table::Findings, &partitions, known.version, &contains, &mut known.rows).await?;
+        self.compare(Table::Findings, &partitions, known.version, &contains, &mut known.rows)
+            .await?;
         let selection = block_in_place(|| gathered.select(&known.rows, self.partition));
         staged.duplicates += selection.duplicates_in_wave + selection.duplicates_in_lake;
 
@@ -183,7 +196,8 @@ impl Committer {
         let ids: IdSet =
             wave.rejects.iter().map(|row| rejects::reject_id(&row.place, &row.reject)).collect();
         let contains = |id: u128| ids.contains(&id);
-        self.compare(Table::Rejects, &partitions, known.version, &contains, &mut known.rejects).await?;
+        self.compare(Table::Rejects, &partitions, known.version, &contains, &mut known.rejects)
+            .await?;
         let rejected = rejects::select(&wave.rejects, &known.rejects, self.partition);
         staged.rejects_known += rejected.duplicates_in_wave + rejected.duplicates_in_lake;
         known.version = staged.version;
@@ -191,7 +205,8 @@ impl Committer {
         *compare += begun.elapsed().as_secs_f64();
 
         let begun = Instant::now();
-        let batches: Arc<[RecordBatch]> = wave.batches.iter().map(|rows| rows.batch.clone()).collect();
+        let batches: Arc<[RecordBatch]> =
+            wave.batches.iter().map(|rows| rows.batch.clone()).collect();
         self.stage_findings(selection.partitions, batches, staged).await?;
         self.stage_rejects(rejected.partitions, &wave.rejects, staged).await?;
         *stage += begun.elapsed().as_secs_f64();
@@ -236,7 +251,8 @@ impl Committer {
             };
             self.stage(partition, encode, staged.version + 1)
         });
-        let files = futures::stream::iter(encoded).buffered(self.budget.encoders).try_collect::<Vec<_>>();
+        let files =
+            futures::stream::iter(encoded).buffered(self.budget.encoders).try_collect::<Vec<_>>();
         let files = files.await?;
         staged.files.extend(files);
         Ok(())
@@ -277,11 +293,22 @@ impl Committer {
     }
 
     /// Records and publishes; `false` when another run took the number.
-    async fn record(&mut self, wave: &Wave, staged: &Staged, report: &mut Report) -> anyhow::Result<bool> {
-        report.failed = wave.failed.iter().filter_map(|(index, error)| self.failed(*index, error)).collect();
-        let new_failures = report.failed.iter().filter(|(_, still)| !still).map(|(failed, _)| failed.clone());
+    async fn record(
+        &mut self,
+        wave: &Wave,
+        staged: &Staged,
+        report: &mut Report,
+    ) -> anyhow::Result<bool> {
+        report.failed =
+            wave.failed.iter().filter_map(|(index, error)| self.failed(*index, error)).collect();
+        let new_failures =
+            report.failed.iter().filter(|(_, still)| !still).map(|(failed, _)| failed.clone());
         let objects = Objects {
-            consumed: wave.finished.iter().filter_map(|(index, tally)| self.consumed(*index, tally)).collect(),
+            consumed: wave
+                .finished
+                .iter()
+                .filter_map(|(index, tally)| self.consumed(*index, tally))
+                .collect(),
             failed: new_failures.collect(),
         };
         if objects.consumed.is_empty() && objects.failed.is_empty() {
@@ -334,7 +361,11 @@ impl Committer {
     }
 
     /// The failure as the record names it, and whether the ledger knows it already.
-    fn failed(&self, index: usize, error: &crate::store::StoreError) -> Option<(FailedObject, bool)> {
+    fn failed(
+        &self,
+        index: usize,
+        error: &crate::store::StoreError,
+    ) -> Option<(FailedObject, bool)> {
         let planned = self.plan.get(index)?;
         let kind = kind_name(error.kind);
         let still = self.status(index) == Status::Failed(kind);

@@ -125,7 +125,11 @@ impl Plan {
 
 /// Cuts the plan into the stretches that one task reads together. The cut depends on the plan and
 /// the bounds alone, so the waves that are made of such stretches depend on nothing else either.
-pub fn chunks(objects: &[Planned], budget: &Budget, wave_objects: Option<usize>) -> Vec<Range<usize>> {
+pub fn chunks(
+    objects: &[Planned],
+    budget: &Budget,
+    wave_objects: Option<usize>,
+) -> Vec<Range<usize>> {
     // A wave that is counted in objects has to be able to end after any of them.
     let objects_max = if wave_objects.is_some() { 1 } else { budget.chunk_objects };
     let mut chunks = Vec::new();

@@ -86,7 +86,11 @@ type TaskResult = Result<ChunkRows, Box<dyn Any + Send>>;
 
 impl Reading {
     /// Begins to read `chunks` of `plan`, from the first on.
-    pub(crate) fn start(context: ReadingContext, plan: &[Planned], chunks: &[std::ops::Range<usize>]) -> Self {
+    pub(crate) fn start(
+        context: ReadingContext,
+        plan: &[Planned],
+        chunks: &[std::ops::Range<usize>],
+    ) -> Self {
         let chunks: VecDeque<Vec<(usize, Planned)>> = chunks
             .iter()
             .map(|chunk| {
@@ -153,11 +157,13 @@ async fn feed(
     mut chunks: VecDeque<Vec<(usize, Planned)>>,
     fetched: mpsc::Sender<JoinHandle<ChunkTask>>,
 ) {
-    let permits_max = u32::try_from(context.budget.fetched_bytes / PERMIT_BYTES).unwrap_or(u32::MAX);
+    let permits_max =
+        u32::try_from(context.budget.fetched_bytes / PERMIT_BYTES).unwrap_or(u32::MAX);
     let bytes = Arc::new(Semaphore::new(usize::try_from(permits_max).unwrap_or(usize::MAX)));
     while let Some(objects) = chunks.pop_front() {
         let held: u64 = objects.iter().map(|(_, planned)| context.budget.held_bytes(planned)).sum();
-        let permits = u32::try_from(held.div_ceil(PERMIT_BYTES)).unwrap_or(u32::MAX).min(permits_max);
+        let permits =
+            u32::try_from(held.div_ceil(PERMIT_BYTES)).unwrap_or(u32::MAX).min(permits_max);
         let Ok(permit) = Arc::clone(&bytes).acquire_many_owned(permits).await else { return };
         let task = tokio::spawn(fetch_chunk(context.clone(), objects, permit));
         if fetched.send(task).await.is_err() {
@@ -197,7 +203,11 @@ fn spawn(context: &ReadingContext, task: ChunkTask) -> oneshot::Receiver<TaskRes
 impl Budget {
     /// The compressed bytes that an object holds while it is read.
     fn held_bytes(&self, planned: &Planned) -> u64 {
-        if planned.meta.size > self.whole_object_bytes { 2 * self.range_bytes } else { planned.meta.size }
+        if planned.meta.size > self.whole_object_bytes {
+            2 * self.range_bytes
+        } else {
+            planned.meta.size
+        }
     }
 }
 
@@ -255,7 +265,8 @@ async fn fetch_object(
     planned: Planned,
 ) -> (usize, Result<(Place, Body), StoreError>) {
     let Some(Archive { store, .. }) = context.archives.get(planned.archive) else {
-        let error = StoreError::new(StoreErrorKind::Other, "reading", &planned.meta.key, "no such archive");
+        let error =
+            StoreError::new(StoreErrorKind::Other, "reading", &planned.meta.key, "no such archive");
         return (index, Err(error));
     };
     let meta = planned.meta;
@@ -352,11 +363,8 @@ fn reject_bytes(reject: &Reject) -> usize {
 
 fn store_error(error: std::io::Error, place: &Place) -> StoreError {
     let message = error.to_string();
-    error
-        .into_inner()
-        .and_then(|inner| inner.downcast::<StoreError>().ok())
-        .map_or_else(
-            || StoreError::new(StoreErrorKind::Other, "reading", place.object.as_ref(), message),
-            |error| *error,
-        )
+    error.into_inner().and_then(|inner| inner.downcast::<StoreError>().ok()).map_or_else(
+        || StoreError::new(StoreErrorKind::Other, "reading", place.object.as_ref(), message),
+        |error| *error,
+    )
 }

@@ -127,7 +127,8 @@ pub async fn run(options: &RunOptions) -> anyhow::Result<Summary> {
     check_places(options)?;
     let Some(lake) = options.lake.clone() else { bail!("a run needs a lake") };
     let mut summary = Summary::default();
-    let config = LakeConfig::open_or_create(lake.as_ref(), options.partition, IDENTITY_VERSION).await?;
+    let config =
+        LakeConfig::open_or_create(lake.as_ref(), options.partition, IDENTITY_VERSION).await?;
     let log = Log::new(Arc::clone(&lake));
     let mut ledger = log.load().await?;
     log.catch_up(&mut ledger).await?;
@@ -204,7 +205,8 @@ async fn list(options: &RunOptions, ledger: &Ledger, settings: &Settings) -> any
             ledger.status(base, &meta.key, &meta.etag, settings) == Status::Consumed
         })
     };
-    Ok(plan(&options.archives, &options.discover, options.hours, &options.progress, is_known).await?)
+    Ok(plan(&options.archives, &options.discover, options.hours, &options.progress, is_known)
+        .await?)
 }
 
 /// Moves a run from wave to wave.
@@ -283,7 +285,8 @@ impl Conductor<'_> {
         let read = chunk.finished.iter().map(|(index, _)| *index);
         let failed = chunk.failed.iter().map(|(index, _)| *index);
         let ended: Vec<usize> = read.chain(failed).collect();
-        let size = |index: &usize| self.committer.plan.get(*index).map_or(0, |planned| planned.meta.size);
+        let size =
+            |index: &usize| self.committer.plan.get(*index).map_or(0, |planned| planned.meta.size);
         Progress::add(&progress.objects_read, ended.len() as u64);
         Progress::add(&progress.bytes_read, ended.iter().map(size).sum());
         Progress::add(&progress.rows_read, chunk.rows.keys.len() as u64);
@@ -311,7 +314,11 @@ impl Conductor<'_> {
         loop {
             while let Some(mut chunk) = next.take() {
                 if again.is_empty() {
-                    again = chunk.objects.iter().filter_map(|index| Some((*index, plan.get(*index)?.clone()))).collect();
+                    again = chunk
+                        .objects
+                        .iter()
+                        .filter_map(|index| Some((*index, plan.get(*index)?.clone())))
+                        .collect();
                 }
                 let rest = chunk.rest.take();
                 if chunk.broke_off {
@@ -329,7 +336,11 @@ impl Conductor<'_> {
                 self.show(&chunk);
                 next = Some(chunk);
             }
-            match self.committer.commit(std::mem::take(&mut wave), std::mem::take(&mut staged)).await? {
+            match self
+                .committer
+                .commit(std::mem::take(&mut wave), std::mem::take(&mut staged))
+                .await?
+            {
                 Settled::Done(report) => return self.take(*report),
                 Settled::Replan => next = Some(reading.again(again.clone()).await?),
             }
@@ -339,7 +350,9 @@ impl Conductor<'_> {
     async fn commit(&mut self, wave: Wave) -> anyhow::Result<()> {
         match self.committer.commit(wave, Staged::default()).await? {
             Settled::Done(report) => self.take(*report),
-            Settled::Replan => Err(anyhow!("a wave without staged pieces was to be planned again, a defect")),
+            Settled::Replan => {
+                Err(anyhow!("a wave without staged pieces was to be planned again, a defect"))
+            }
         }
     }
 
@@ -347,7 +360,8 @@ impl Conductor<'_> {
     fn take(&mut self, report: Report) -> anyhow::Result<()> {
         let summary = &mut self.summary;
         for tally in &report.consumed {
-            crate::archive::read::check(tally).map_err(|broken| anyhow!("sums of an object differ, a defect: {broken}"))?;
+            crate::archive::read::check(tally)
+                .map_err(|broken| anyhow!("sums of an object differ, a defect: {broken}"))?;
             summary.add_tally(tally);
         }
         for index in &report.settled {
@@ -398,7 +412,10 @@ impl Conductor<'_> {
         summary.peak_memory_bytes = memory::peak_bytes();
         summary.seconds.total = self.begun.elapsed().as_secs_f64();
         summary.check().map_err(|broken| {
-            anyhow!("the sums of this run do not hold, which is a defect of healthtrail: {}", broken.join("; "))
+            anyhow!(
+                "the sums of this run do not hold, which is a defect of healthtrail: {}",
+                broken.join("; ")
+            )
         })?;
         Ok(self.summary)
     }
