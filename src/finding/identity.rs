@@ -211,7 +211,7 @@ mod tests {
 
     type Vector = (Shape, &'static str, Key<'static>, i64, &'static str, &'static str);
 
-    /// Computed by another reader, in another language, from the description above alone.
+    /// Computed by a second implementation of the description above, in another language.
     const VECTORS: [Vector; 13] = [
         (
             Shape::Native,
