@@ -4,6 +4,21 @@
 //! are relative to the base, with `/` between their segments. All errors name the object and say
 //! what kind of trouble it is; retries happen here and nowhere else.
 
+mod faulty;
+mod folder;
+mod memory;
+mod open;
+mod s3;
+mod s3_error;
+mod uri;
+mod walk;
+
+pub use faulty::{Effect, Fault, Faulty, Operation};
+pub use folder::Folder;
+pub use memory::Memory;
+pub use open::{StoreOptions, open};
+pub use s3::{S3, S3Options};
+
 use std::fmt::Debug;
 use std::ops::Range;
 
@@ -32,7 +47,7 @@ pub struct ObjectMeta {
 /// How to read an object.
 #[derive(Debug, Clone, Default)]
 pub struct GetOptions {
-    /// Only these bytes.
+    /// Only these bytes, cut at the object's end; a range beyond it gives no bytes and no error.
     pub range: Option<Range<u64>>,
     /// Only if the object still has this etag; else [`StoreErrorKind::Precondition`].
     pub if_match: Option<String>,
@@ -132,4 +147,34 @@ impl StoreError {
     ) -> Self {
         Self { kind, operation, uri: uri.into(), message: message.into() }
     }
+}
+
+impl StoreErrorKind {
+    /// The same request may succeed when it is sent again later: [`Self::Conflict`] and
+    /// [`Self::Unavailable`].
+    pub fn is_passing(self) -> bool {
+        matches!(self, Self::Conflict | Self::Unavailable)
+    }
+}
+
+impl GetOptions {
+    /// Only if the object still has this etag.
+    pub fn if_match(etag: impl Into<String>) -> Self {
+        Self { range: None, if_match: Some(etag.into()) }
+    }
+
+    /// The same, and only these bytes.
+    #[must_use]
+    pub fn range(mut self, range: Range<u64>) -> Self {
+        self.range = Some(range);
+        self
+    }
+}
+
+/// The part of `0..size` that a range asks for: `(start, length)`.
+fn clamp_range(range: Option<&Range<u64>>, size: u64) -> (u64, u64) {
+    range.map_or((0, size), |range| {
+        let start = range.start.min(size);
+        (start, range.end.min(size).saturating_sub(start))
+    })
 }

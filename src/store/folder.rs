@@ -1,0 +1,493 @@
+//! A store in a local folder: each object is a file, each key its path below the folder.
+//!
+//! In: keys and bytes. Out: files that are whole when their name appears, because they are written
+//! under a temporary name, synced, and then linked (never renamed) to the final one. Wrong: keys
+//! that would leave the folder, file systems without hard links, full disks. Blocking work runs on
+//! tokio's blocking threads; listing holds one open folder per level.
+
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::UNIX_EPOCH;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::stream::{self, BoxStream, StreamExt};
+use sha2::{Digest as _, Sha256};
+use tokio::sync::mpsc;
+
+use super::walk::{Walk, is_temporary};
+use super::{
+    GetOptions, ObjectMeta, Store, StoreError, StoreErrorKind, StoreResult, clamp_range, uri,
+};
+
+/// Folders below it are removed when their last file is deleted; all others stay.
+const STAGING: &str = "_healthtrail/staging/";
+/// How often a folder is made again that another run removes at the same moment.
+const FOLDER_TRIES: u32 = 20;
+/// How many entries a listing may be ahead of its reader.
+const LIST_AHEAD: usize = 1024;
+/// How much is read at once for a hash.
+const HASH_CHUNK_BYTES: usize = 1 << 20;
+
+/// The objects below a local folder. Only regular files are objects; symbolic links are followed.
+#[derive(Debug, Clone)]
+pub struct Folder {
+    root: Arc<Path>,
+    base_uri: Arc<str>,
+}
+
+impl Folder {
+    /// Opens the folder; with `create` it is made when it is missing, together with its parents.
+    pub async fn open(path: &Path, create: bool) -> StoreResult<Self> {
+        let path = path.to_owned();
+        blocking("opening", &path.display().to_string(), move || open_now(&path, create)).await
+    }
+
+    /// The file that a key names, or why it names none.
+    fn path(&self, operation: &'static str, key: &str) -> StoreResult<PathBuf> {
+        let wrong = if key.is_empty() || key.ends_with('/') {
+            "a file's key has a name at its end"
+        } else if key.split('/').any(|name| matches!(name, "" | "." | "..")) {
+            "the key would leave the folder or has an empty step"
+        } else if key.contains('\0') {
+            "the key holds a NUL"
+        } else if key.rsplit('/').next().is_some_and(is_temporary) {
+            "the key is kept for temporary files"
+        } else {
+            return Ok(self.root.join(key));
+        };
+        Err(StoreError::new(StoreErrorKind::Other, operation, self.uri(key), wrong))
+    }
+
+    async fn write(&self, key: &str, bytes: Bytes, sha256: &str, how: Placing) -> StoreResult<()> {
+        let path = self.path("writing", key)?;
+        let full = self.uri(key);
+        if uri::sha256_bytes(sha256).is_none() {
+            let message = "the sha256 is not 64 lower-case hex digits";
+            return Err(StoreError::new(StoreErrorKind::Other, "writing", full, message));
+        }
+        let root = Arc::clone(&self.root);
+        io_blocking("writing", full, move || {
+            in_its_folder(&root, &path, |folder| {
+                let temporary = Temporary::write(folder, &bytes)?;
+                match how {
+                    Placing::New => fs::hard_link(&temporary.path, &path)?,
+                    Placing::Replace => fs::rename(&temporary.path, &path)?,
+                }
+                drop(temporary);
+                sync_folder(folder)
+            })
+        })
+        .await
+    }
+}
+
+/// What becomes of a file that has the final name already.
+#[derive(Debug, Clone, Copy)]
+enum Placing {
+    New,
+    Replace,
+}
+
+fn open_now(path: &Path, create: bool) -> StoreResult<Folder> {
+    let shown = path.display().to_string();
+    let fail = |error: &io::Error| io_error("opening", &shown, error);
+    if create {
+        make_folders(path).map_err(|error| fail(&error))?;
+    }
+    let root = path.canonicalize().map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => StoreError::new(
+            StoreErrorKind::NotFound,
+            "opening",
+            shown.clone(),
+            "there is no such folder; hint: check the path, or write s3://bucket/prefix",
+        ),
+        _ => fail(&error),
+    })?;
+    if !root.is_dir() {
+        let message = "this is a file, not a folder; hint: give the folder it lies in";
+        return Err(StoreError::new(StoreErrorKind::Other, "opening", shown, message));
+    }
+    let Some(text) = root.to_str() else {
+        let message = "the folder's path is not UTF-8, so its objects could not be named";
+        return Err(StoreError::new(StoreErrorKind::Other, "opening", shown, message));
+    };
+    let base_uri = format!("file://{}", text.trim_end_matches('/')).into();
+    Ok(Folder { root: root.into(), base_uri })
+}
+
+impl Store for Folder {
+    fn base_uri(&self) -> &str {
+        &self.base_uri
+    }
+
+    fn list<'a>(&'a self, prefix: &'a str) -> BoxStream<'a, StoreResult<ObjectMeta>> {
+        let listed = async move {
+            let (sender, receiver) = mpsc::channel(LIST_AHEAD);
+            let (root, base_uri) = (Arc::clone(&self.root), Arc::clone(&self.base_uri));
+            let prefix = prefix.to_owned();
+            // A reader that goes away closes the channel, and the walk ends with it.
+            tokio::task::spawn_blocking(move || {
+                let mut walk = Walk::new(&root, &base_uri, &prefix);
+                while let Some(entry) = walk.next_entry() {
+                    if sender.blocking_send(entry).is_err() {
+                        break;
+                    }
+                }
+            });
+            stream::unfold(receiver, |mut receiver| async {
+                receiver.recv().await.map(|entry| (entry, receiver))
+            })
+        };
+        stream::once(listed).flatten().boxed()
+    }
+
+    fn head<'a>(&'a self, key: &'a str) -> BoxFuture<'a, StoreResult<Option<ObjectMeta>>> {
+        Box::pin(async move {
+            let path = self.path("reading", key)?;
+            let key = key.to_owned();
+            io_blocking("reading", self.uri(&key), move || match open_file(&path)? {
+                None => Ok(None),
+                Some((mut file, before)) => {
+                    let sha256 = hash(&mut file)?;
+                    let mut meta = meta(key, &before);
+                    meta.sha256 = Some(sha256);
+                    Ok(Some(meta))
+                }
+            })
+            .await
+        })
+    }
+
+    fn get<'a>(&'a self, key: &'a str, options: GetOptions) -> BoxFuture<'a, StoreResult<Bytes>> {
+        Box::pin(async move {
+            let path = self.path("reading", key)?;
+            let full = self.uri(key);
+            blocking("reading", &full.clone(), move || get_now(&path, &full, &options)).await
+        })
+    }
+
+    fn put<'a>(
+        &'a self,
+        key: &'a str,
+        bytes: Bytes,
+        sha256: &'a str,
+    ) -> BoxFuture<'a, StoreResult<()>> {
+        Box::pin(self.write(key, bytes, sha256, Placing::Replace))
+    }
+
+    fn put_new<'a>(
+        &'a self,
+        key: &'a str,
+        bytes: Bytes,
+        sha256: &'a str,
+    ) -> BoxFuture<'a, StoreResult<()>> {
+        Box::pin(self.write(key, bytes, sha256, Placing::New))
+    }
+
+    fn copy_new<'a>(&'a self, from: &'a str, to: &'a str) -> BoxFuture<'a, StoreResult<()>> {
+        Box::pin(async move {
+            let (source, target) = (self.path("copying", from)?, self.path("copying", to)?);
+            let root = Arc::clone(&self.root);
+            let (from, to) = (self.uri(from), self.uri(to));
+            blocking("copying", &to.clone(), move || {
+                // Said apart from a missing target folder, which is made.
+                if !source.is_file() {
+                    let message = "there is no such file to copy";
+                    return Err(StoreError::new(
+                        StoreErrorKind::NotFound,
+                        "copying",
+                        from,
+                        message,
+                    ));
+                }
+                in_its_folder(&root, &target, |folder| link_or_copy(&source, &target, folder))
+                    .map_err(|error| io_error("copying", &to, &error))
+            })
+            .await
+        })
+    }
+
+    fn delete<'a>(&'a self, key: &'a str) -> BoxFuture<'a, StoreResult<()>> {
+        Box::pin(async move {
+            let path = self.path("deleting", key)?;
+            let depth = key.strip_prefix(STAGING).map_or(0, |rest| rest.matches('/').count());
+            io_blocking("deleting", self.uri(key), move || delete_now(&path, depth)).await
+        })
+    }
+
+    fn retries(&self) -> u64 {
+        0
+    }
+}
+
+/// Runs blocking work that knows its own errors.
+async fn blocking<T: Send + 'static>(
+    operation: &'static str,
+    uri: &str,
+    work: impl FnOnce() -> StoreResult<T> + Send + 'static,
+) -> StoreResult<T> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        Err(_) => {
+            let message = "the program is ending; hint: run it again";
+            Err(StoreError::new(StoreErrorKind::Unavailable, operation, uri, message))
+        }
+    }
+}
+
+async fn io_blocking<T: Send + 'static>(
+    operation: &'static str,
+    uri: String,
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> StoreResult<T> {
+    let shown = uri.clone();
+    blocking(operation, &shown, move || work().map_err(|error| io_error(operation, &uri, &error)))
+        .await
+}
+
+/// Says what a caller can do about an error of the file system.
+pub(super) fn io_error(operation: &'static str, uri: &str, error: &io::Error) -> StoreError {
+    let (kind, message) = match error.kind() {
+        io::ErrorKind::NotFound => (StoreErrorKind::NotFound, "there is no such file".to_owned()),
+        io::ErrorKind::AlreadyExists => {
+            (StoreErrorKind::Precondition, "the file exists already".to_owned())
+        }
+        io::ErrorKind::PermissionDenied if operation == "writing" || operation == "copying" => {
+            let hint = "check the owner and mode of the folder, and that its file system has hard \
+                        links";
+            (StoreErrorKind::Denied, format!("{error}; hint: {hint}"))
+        }
+        io::ErrorKind::PermissionDenied => {
+            (StoreErrorKind::Denied, format!("{error}; hint: check the owner and mode of the path"))
+        }
+        io::ErrorKind::Unsupported if operation == "writing" || operation == "copying" => {
+            let hint = "the file system has no hard links, which a write without replacing needs; \
+                        use another one";
+            (StoreErrorKind::Other, format!("{error}; hint: {hint}"))
+        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            (StoreErrorKind::Other, format!("{error}; hint: free some space and run again"))
+        }
+        _ => (StoreErrorKind::Other, error.to_string()),
+    };
+    StoreError::new(kind, operation, uri, message)
+}
+
+/// What a file's metadata tells; the etag is `<size>-<mtime in ns>`.
+pub(super) fn meta(key: String, metadata: &Metadata) -> ObjectMeta {
+    let nanoseconds = metadata.modified().map_or(0, |time| match time.duration_since(UNIX_EPOCH) {
+        Ok(after) => i128::try_from(after.as_nanos()).unwrap_or(i128::MAX),
+        Err(before) => i128::try_from(before.duration().as_nanos()).map_or(i128::MIN, |ns| -ns),
+    });
+    let milliseconds = nanoseconds.div_euclid(1_000_000);
+    ObjectMeta {
+        key,
+        size: metadata.len(),
+        etag: format!("{}-{nanoseconds}", metadata.len()),
+        last_modified_ms: i64::try_from(milliseconds).unwrap_or(i64::MAX),
+        archived: false,
+        sha256: None,
+    }
+}
+
+/// Opens a regular file. `None` when there is none: a folder is no object, nor is a path through a
+/// file.
+fn open_file(path: &Path) -> io::Result<Option<(File, Metadata)>> {
+    // Asked before opening, because opening a pipe would wait for its writer.
+    let opened = fs::metadata(path).and_then(|metadata| match metadata.is_file() {
+        true => File::open(path).map(Some),
+        false => Ok(None),
+    });
+    match opened {
+        Ok(Some(file)) => {
+            let metadata = file.metadata()?;
+            Ok(Some((file, metadata)))
+        }
+        Ok(None) => Ok(None),
+        Err(error) if is_missing(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn is_missing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+fn get_now(path: &Path, uri: &str, options: &GetOptions) -> StoreResult<Bytes> {
+    let io = |error: io::Error| io_error("reading", uri, &error);
+    let fail = |kind, message| Err(StoreError::new(kind, "reading", uri, message));
+    let Some((mut file, before)) = open_file(path).map_err(io)? else {
+        return match options.if_match {
+            Some(_) => fail(StoreErrorKind::Precondition, "the file is gone"),
+            None => fail(StoreErrorKind::NotFound, "there is no such file"),
+        };
+    };
+    let is_wanted = |metadata: &Metadata| {
+        options.if_match.as_ref().is_none_or(|etag| *etag == meta(String::new(), metadata).etag)
+    };
+    if !is_wanted(&before) {
+        return fail(StoreErrorKind::Precondition, "the file was changed since it was listed");
+    }
+    let (start, length) = clamp_range(options.range.as_ref(), before.len());
+    let bytes = read_part(&mut file, start, length).map_err(io)?;
+    // A file that is replaced keeps its bytes for this handle; one written in place does not.
+    if !is_wanted(&file.metadata().map_err(io)?) {
+        return fail(StoreErrorKind::Precondition, "the file was changed while it was read");
+    }
+    Ok(bytes.into())
+}
+
+fn read_part(file: &mut File, start: u64, length: u64) -> io::Result<Vec<u8>> {
+    let capacity = usize::try_from(length).map_err(|_| io::ErrorKind::OutOfMemory)?;
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(capacity).map_err(|_| io::ErrorKind::OutOfMemory)?;
+    if start > 0 {
+        file.seek(SeekFrom::Start(start))?;
+    }
+    file.take(length).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn hash(file: &mut File) -> io::Result<String> {
+    let mut hasher = Sha256::new();
+    let mut chunk = vec![0; HASH_CHUNK_BYTES];
+    loop {
+        match file.read(&mut chunk) {
+            Ok(0) => break,
+            Ok(length) => hasher.update(chunk.get(..length).unwrap_or_default()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// A file under a temporary name, removed when it is dropped.
+#[derive(Debug)]
+struct Temporary {
+    path: PathBuf,
+}
+
+impl Temporary {
+    fn name() -> String {
+        format!(".tmp-{:032x}", rand::random::<u128>())
+    }
+
+    /// Writes and syncs the bytes.
+    fn write(folder: &Path, bytes: &[u8]) -> io::Result<Self> {
+        let path = folder.join(Self::name());
+        let mut file = File::create_new(&path)?;
+        let temporary = Self { path };
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        Ok(temporary)
+    }
+
+    /// Copies and syncs another file.
+    fn copy(source: &Path, folder: &Path) -> io::Result<Self> {
+        let mut from = File::open(source)?;
+        let path = folder.join(Self::name());
+        let mut file = File::create_new(&path)?;
+        let temporary = Self { path };
+        io::copy(&mut from, &mut file)?;
+        file.sync_all()?;
+        Ok(temporary)
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        // After a rename it is gone; otherwise a name that stays is hidden from every listing.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Objects are immutable, so a second name for the same file is as good as a copy, and durable
+/// without writing the bytes again.
+fn link_or_copy(source: &Path, target: &Path, folder: &Path) -> io::Result<()> {
+    match fs::hard_link(source, target) {
+        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
+            let temporary = Temporary::copy(source, folder)?;
+            fs::hard_link(&temporary.path, target)?;
+        }
+        other => other?,
+    }
+    sync_folder(folder)
+}
+
+/// Runs `write` with the folder of `path`, making it first, and again when another run removed it
+/// as empty in between.
+fn in_its_folder(
+    root: &Path,
+    path: &Path,
+    write: impl Fn(&Path) -> io::Result<()>,
+) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(root);
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match make_folders(folder).and_then(|()| write(folder)) {
+            // The root itself is never made here: a disk that is not mounted is not a new lake.
+            Err(error)
+                if error.kind() == io::ErrorKind::NotFound
+                    && tries < FOLDER_TRIES
+                    && root.is_dir() => {}
+            other => return other,
+        }
+    }
+}
+
+/// Makes a folder and its missing parents, and makes their names durable.
+fn make_folders(folder: &Path) -> io::Result<()> {
+    let is_there = |path: &Path| path.as_os_str().is_empty() || path.is_dir();
+    let missing: Vec<_> = folder.ancestors().take_while(|path| !is_there(path)).collect();
+    for path in missing.into_iter().rev() {
+        match fs::create_dir(path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                if !path.is_dir() {
+                    return Err(io::ErrorKind::NotADirectory.into());
+                }
+            }
+            other => other?,
+        }
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        sync_folder(parent.unwrap_or(Path::new(".")))?;
+    }
+    Ok(())
+}
+
+/// Makes the names in a folder durable.
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    // Elsewhere a folder cannot be opened as a file, and needs not be.
+    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+}
+
+/// Deletes a file, and up to `depth` folders above it that are empty then.
+fn delete_now(path: &Path, depth: usize) -> io::Result<()> {
+    // A folder is no object, so there is nothing to delete.
+    let is_folder = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir());
+    match fs::remove_file(path) {
+        _ if is_folder => return Ok(()),
+        Err(error) if is_missing(&error) => {}
+        other => other?,
+    }
+    let mut parents = path.ancestors().skip(1);
+    for folder in parents.by_ref().take(depth) {
+        // One that is not empty, or that another run removed, ends the tidying.
+        if fs::remove_dir(folder).is_err() {
+            return sync_if_there(folder);
+        }
+    }
+    parents.next().map_or(Ok(()), sync_if_there)
+}
+
+fn sync_if_there(folder: &Path) -> io::Result<()> {
+    match sync_folder(folder) {
+        Err(error) if is_missing(&error) => Ok(()),
+        other => other,
+    }
+}
