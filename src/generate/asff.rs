@@ -1,9 +1,9 @@
 //! Security Hub's `Security Hub Findings - Imported` events with findings in ASFF.
 //!
 //! In: a message of a story. Out: its JSON, appended. Health findings are filled as Security Hub
-//! fills them (FACTS 2.3); the others look like those of Security Hub's controls, GuardDuty and
-//! Inspector. Versions alternate between imports, which move `UpdatedAt`, and updates by a customer,
-//! which do not.
+//! fills them (Security Hub User Guide, integration with AWS Health); the others look like those of
+//! Security Hub's controls, GuardDuty and Inspector. Versions alternate between imports, which move
+//! `UpdatedAt`, and updates by a customer, which do not.
 
 use super::calendar;
 use super::catalog::{CONTROLS, PACKAGES, THREATS};
@@ -391,7 +391,7 @@ fn tail(world: &World, story: &Story, delivery: &Delivery, finding: &Finding, js
     json.close();
 }
 
-/// Security Hub's rules for Health findings (FACTS 2.3).
+/// Security Hub's rules for Health findings (Security Hub User Guide, integration with AWS Health).
 pub(super) fn severity(service: &str, code: &str) -> &'static str {
     let contains = |part: &str| code.contains(part);
     match service {

@@ -35,7 +35,7 @@ pub(super) struct EventType {
     pub(super) category: Category,
     /// Seen by everyone in the Region, without entities.
     pub(super) public: bool,
-    /// Security Hub takes it over (FACTS 2.3).
+    /// Security Hub takes it over (Security Hub User Guide, integration with AWS Health).
     pub(super) security: bool,
     /// What it affects.
     pub(super) entity: EntityKind,

@@ -1,4 +1,4 @@
-//! Native AWS Health events, in their EventBridge envelope (FACTS 1.1, 1.3 to 1.5).
+//! Native AWS Health events, in their EventBridge envelope (Health User Guide, event schema).
 //!
 //! In: a message of a story. Out: its JSON, appended. A page, a copy through another Region and the
 //! original differ in nothing but what the documentation says: entities and page number, or

@@ -1,9 +1,9 @@
-//! A made-up Firehose archive of any size, as real as we can make it: for samples, tests and benches.
+//! A made-up Firehose archive of any size, as real as we can make it: for tests and benches.
 //!
 //! In: options with a seed, and a store. Out: objects in Firehose's layout, and a report of what
 //! they hold. The same options give the same keys and the same bytes, whatever the number of
 //! threads. What can go wrong: options that make no sense, and the store. Memory: at most
-//! [`IN_FLIGHT_KIB`] of finished objects, one object in the making per thread, and the plan of
+//! 64 MiB of finished objects, one object in the making per thread, and the plan of
 //! messages that are still to arrive.
 
 mod asff;

@@ -99,7 +99,8 @@ fn write_message(world: &World, delivery: &Delivery, json: &mut JsonText) {
     }
 }
 
-/// What Firehose writes when a Lambda could not transform a record (FACTS 4.4).
+/// What Firehose writes when a Lambda could not transform a record (Firehose
+/// Developer Guide, data transformation failures).
 fn write_error_record(delivery: &Delivery, message: &str, dice: &mut Dice, json: &mut JsonText) {
     let arrival_ms = delivery.arrival_s * 1_000 + dice.between(0, 999);
     json.start();
@@ -148,7 +149,8 @@ fn format(compression: Compression, dice: &mut Dice) -> Format {
     }
 }
 
-/// The key, as Firehose makes it from the arrival of the oldest record (FACTS 4.1).
+/// The key, as Firehose makes it from the arrival of the oldest record (Firehose
+/// Developer Guide, Amazon S3 object names).
 fn key(world: &World, plan: &ObjectPlan, format: Format, dice: &mut Dice) -> String {
     let options = &world.options;
     let arrival_s = plan.deliveries.first().map_or(world.start_s, |first| first.arrival_s);

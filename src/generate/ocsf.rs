@@ -1,4 +1,5 @@
-//! The new Security Hub's `Findings Imported V2` events with findings in OCSF 1.6 (FACTS 3).
+//! The new Security Hub's `Findings Imported V2` events with findings in OCSF 1.6
+//! (Security Hub User Guide, OCSF findings).
 //!
 //! In: a message of a story. Out: its JSON, appended. Health findings are detection findings of
 //! the product `productv2/aws/health`; the others are those of GuardDuty, Inspector and CSPM.

@@ -172,7 +172,8 @@ impl Zip {
     }
 }
 
-/// Blocks of snappy in one of the two framings that Firehose writes (FACTS 4.2).
+/// Blocks of snappy in one of the two framings that Firehose writes: xerial's, and Hadoop's block
+/// stream (measured on AWS by others).
 pub(super) struct Blocks {
     hadoop: bool,
     block: Vec<u8>,

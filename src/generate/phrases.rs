@@ -12,7 +12,8 @@ pub(super) const OPENINGS: &[(Category, &[&str])] = &[
         &[
             "We are looking into {c} that affects {k} of your {s} {n} in {r} since {t} PDT.",
             "Some of your {s} {n} in the {r} Region answer slowly or not at all because of {c}.",
-            "At {t} PDT we detected {c} in a single Availability Zone ({x}) of {r}; your {n} may be impaired.",
+            "At {t} PDT we detected {c} in a single Availability Zone ({x}) of {r}; your {n} may \
+             be impaired.",
             "Between {d} {t} and now, calls to {s} {n} in {r} returned more errors than usual.",
             "One or more {n} in your account show {c}, found by our monitoring on {d}.",
         ],
@@ -22,18 +23,23 @@ pub(super) const OPENINGS: &[(Category, &[&str])] = &[
         &[
             "Your {s} {n} in {r} are due for maintenance on {d} at {t} UTC.",
             "We plan to replace the hardware below {k} of your {s} {n} in the {r} Region on {d}.",
-            "The version that your {n} run on reaches its end of standard support on {d}; {k} of them are still on it.",
-            "Starting {d}, {s} will upgrade {n} in {r} that have not been moved before, one Availability Zone at a time.",
-            "A required update for {s} {n} was scheduled for {d} between {t} and the end of your window.",
+            "The version that your {n} run on reaches its end of standard support on {d}; {k} of \
+             them are still on it.",
+            "Starting {d}, {s} will upgrade {n} in {r} that have not been moved before, one \
+             Availability Zone at a time.",
+            "A required update for {s} {n} was scheduled for {d} between {t} and the end of your \
+             window.",
         ],
     ),
     (
         Notification,
         &[
-            "You are receiving this message because {k} of your {s} {n} in {r} need your attention.",
+            "You are receiving this message because {k} of your {s} {n} in {r} need your \
+             attention.",
             "We noticed that {n} in your account use {w} settings that we advise against.",
             "The state of {s} {n} that you own changed on {d}: see the list of affected resources.",
-            "From {d} on, {s} handles {w} requests in {r} in another way, and your {n} make such requests.",
+            "From {d} on, {s} handles {w} requests in {r} in another way, and your {n} make such \
+             requests.",
             "This is a reminder about {k} {n} in the {r} Region, first announced on {d}.",
         ],
     ),
@@ -43,20 +49,27 @@ pub(super) const OPENINGS: &[(Category, &[&str])] = &[
 /// What a description goes on with.
 pub(super) const MIDDLES: &[&str] = &[
     "The most likely reason is {c}, and our {w} team works on it with {w} priority.",
-    "You do not need to change anything if your {n} are spread over more than one Availability Zone.",
-    "To see which {n} are concerned, open the “Affected resources” tab, or call DescribeAffectedEntities with the id {x}.",
+    "You do not need to change anything if your {n} are spread over more than one Availability \
+     Zone.",
+    "To see which {n} are concerned, open the “Affected resources” tab, or call \
+     DescribeAffectedEntities with the id {x}.",
     "We recommend that you {a} before {d}, so that {w} traffic is not interrupted.",
-    "While the work goes on, {n} may restart up to {k} times, each restart taking about {k} minutes.",
-    "Existing connections stay open, but {w} ones may be refused with a message such as \"Request limit exceeded\" or \"Service unavailable\".",
+    "While the work goes on, {n} may restart up to {k} times, each restart taking about {k} \
+     minutes.",
+    "Existing connections stay open, but {w} ones may be refused with a message such as \
+     \"Request limit exceeded\" or \"Service unavailable\".",
     "If you have {w} automation around your {n}, please check that it can {a}.",
-    "Data on {w} storage is kept; data on instance store volumes will be lost when the host is replaced.",
+    "Data on {w} storage is kept; data on instance store volumes will be lost when the host is \
+     replaced.",
     "You can {a} at any time until {d} {t} UTC by using the console, the command line, or the API.",
     "After that date we will {a} on your behalf, starting with {w} environments.",
-    "This message was sent to {k} contacts of your organization because {n} in {r} are shared with other accounts.",
+    "This message was sent to {k} contacts of your organization because {n} in {r} are shared \
+     with other accounts.",
     "Internal reference {x}: {w} capacity in {r} was moved away from the {w} zone at {t} PDT.",
     "The error rate reached {k} percent at {t} PDT and has gone down to {k} percent since.",
     "Customers who {a} early report fewer than {k} {w} interruptions.",
-    "A list of {w} limits, with the ones that apply to {s}, is in the user guide under the heading “{w} operations”.",
+    "A list of {w} limits, with the ones that apply to {s}, is in the user guide under the \
+     heading “{w} operations”.",
     "No {w} action was taken by us on your {n} so far.",
     "For {n} behind a load balancer, take them out of service, {a}, and put them back one by one.",
     "We saw {k} requests from {w} clients to your {n}, the last of them on {d} at {t} UTC.",
@@ -68,17 +81,20 @@ pub(super) const MIDDLES: &[&str] = &[
 
 /// How a description ends.
 pub(super) const ENDINGS: &[&str] = &[
-    "If you have questions or concerns, please contact AWS Support at https://aws.amazon.com/support",
+    "If you have questions or concerns, please contact AWS Support at \
+     https://aws.amazon.com/support",
     "More about this change: https://docs.aws.amazon.com/{u}/latest/userguide/{w}-{w}.html",
     "We are sorry for any inconvenience this may have caused you.",
-    "You can follow further updates in the AWS Health Dashboard [1].\n\n[1] https://health.aws.amazon.com/health/home",
+    "You can follow further updates in the AWS Health Dashboard [1].\n\n[1] \
+     https://health.aws.amazon.com/health/home",
     "Sincerely,\nThe {s} team",
 ];
 
 /// Updates of an open event.
 pub(super) const UPDATES: &[&str] = &[
     "[{t} PDT] We continue to work on {c}, and see early signs of recovery for {w} {n}.",
-    "[{t} PDT] Mitigation is in progress in {k} of {k} cells; we expect full recovery within {k} minutes.",
+    "[{t} PDT] Mitigation is in progress in {k} of {k} cells; we expect full recovery within {k} \
+     minutes.",
     "[{t} PDT] We have found the cause, {c}, and are applying a fix in the {r} Region.",
     "[{t} PDT] The backlog of {w} requests is being worked off; some {n} may still be slow.",
 ];
@@ -88,7 +104,8 @@ pub(super) const CLOSINGS: &[(Category, &[&str])] = &[
     (
         Issue,
         &[
-            "Between {t} PDT and the time of this message, {s} {n} in {r} were affected by {c}. The issue has been resolved and the service is operating normally.",
+            "Between {t} PDT and the time of this message, {s} {n} in {r} were affected by {c}. \
+             The issue has been resolved and the service is operating normally.",
             "We have seen no more {c} since {t} PDT, and consider this issue closed.",
         ],
     ),
@@ -204,6 +221,7 @@ pub(super) const WORDS: &[&str] = &[
 pub(super) const TRANSLATIONS: &[&str] = &[
     "この通知は、お使いのアカウントのリソースに関するものです。詳細は AWS Health ダッシュボードをご覧ください。",
     "Diese Nachricht betrifft Ressourcen in Ihrem Konto; Näheres steht im AWS Health Dashboard.",
-    "Este mensaje se refiere a recursos de su cuenta; consulte el panel de AWS Health para más información.",
+    "Este mensaje se refiere a recursos de su cuenta; consulte el panel de AWS Health para más \
+     información.",
     "Ce message concerne des ressources de votre compte : voir le tableau de bord AWS Health.",
 ];

@@ -26,7 +26,8 @@ from unpack import unpack
 
 DAY_S = 86_400
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-EARLIEST_S, LATEST_S = calendar.timegm((2015, 1, 1, 0, 0, 0)), calendar.timegm((2101, 1, 1, 0, 0, 0))
+EARLIEST_S = calendar.timegm((2015, 1, 1, 0, 0, 0))
+LATEST_S = calendar.timegm((2101, 1, 1, 0, 0, 0))
 BETWEEN = re.compile(r"(?:[ \t\r\n,\ufeff]|\\n|\\r)+")
 OPENING = re.compile(r"[{\[]")
 MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
@@ -82,8 +83,8 @@ class Counts:
 def split(text):
     """Yields ("document", value), or ("reject", reason) for what is none.
 
-    Only the outermost array is opened. What follows a broken value is given up until an event, an SNS
-    wrapper or an error record begins; what follows other bytes, until any object or array does.
+    Only the outermost array is opened. What follows a broken value is given up until an event, an
+    SNS wrapper or an error record begins; what follows other bytes, until any object or array does.
     """
     at, inside = 0, False
     while at < len(text):
@@ -136,7 +137,11 @@ def is_cut(text, at):
 
 
 def is_event(value):
-    return isinstance(value, dict) and "detail-type" in value and isinstance(value.get("detail"), dict)
+    return (
+        isinstance(value, dict)
+        and "detail-type" in value
+        and isinstance(value.get("detail"), dict)
+    )
 
 
 def is_sns(value):
@@ -156,8 +161,8 @@ def is_error_record(value):
 
 
 def parts(value):
-    """What a document holds, as a list of (shape, body, envelope), of ("passed", kind, None), and of
-    ("reject", reason, None); and whether it is a wrapper, whose parts count as findings."""
+    """What a document holds, as a list of (shape, body, envelope), of ("passed", kind, None), and
+    of ("reject", reason, None); and whether it is a wrapper, whose parts count as findings."""
     if is_error_record(value):
         try:
             inner = base64.b64decode(value["rawData"], validate=True)
@@ -392,6 +397,10 @@ def count_object(path, counts):
             counts.rejects[reason] += 1
         else:
             count_document(value, counts)
+    if not sound:
+        # The stream ends, or is damaged, between two documents: the rest is one reject all the same.
+        counts.documents.update(read=1, rejected=1)
+        counts.rejects["truncated_compression"] += 1
 
 
 def main():

@@ -2,7 +2,8 @@
 
 In: the stored bytes. Out: the raw bytes, and whether the object ends too early or is damaged. Only
 the standard library: snappy is decoded here, zstd only as far as raw and run-length blocks go, and
-by whatever is installed for it beyond that. A second reading of the formats, apart from the program's own.
+by whatever is installed for it beyond that. A second reading of the formats, apart from the
+program's own.
 """
 
 import importlib
