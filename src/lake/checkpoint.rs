@@ -211,3 +211,97 @@ fn parse_ids(ids: &str) -> Result<Vec<ObjectId>, String> {
     let ids: Option<Vec<ObjectId>> = ids.as_bytes().chunks(32).map(parse).collect();
     ids.ok_or_else(|| "it has an id that is not 32 hex digits".into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lake::record::{DoneMark, FailedObject, ObjectList, Objects, Withdrawn};
+    use crate::lake::testing::{object, record};
+
+    /// A ledger with something of everything.
+    fn ledger() -> Ledger {
+        let mut ledger = Ledger::default();
+        for number in 1..=3 {
+            let mut consumed: Vec<_> =
+                (0..1_500).map(|key| object(&format!("{number}/{key}"))).collect();
+            consumed[0].tally.passed_over_by_kind.add("other_product", number);
+            let failed = FailedObject {
+                archive: "memory://archive".into(),
+                key: format!("failed/{number}"),
+                etag: "1".into(),
+                kind: format!("kind {}", number % 2),
+                message: String::new(),
+            };
+            let objects = Objects { consumed, failed: vec![failed] };
+            let files = [24, 25].map(|day| {
+                let partition = format!("2026-11-{day}").parse().unwrap();
+                crate::lake::record::FileRecord {
+                    table: Table::Findings,
+                    partition,
+                    staged: String::new(),
+                    key: crate::lake::layout::part_key(
+                        Table::Findings,
+                        partition,
+                        number,
+                        &"ab".repeat(32),
+                    ),
+                    rows: 1,
+                    bytes: 1,
+                    sha256: "ab".repeat(32),
+                    time_ms: (0, 0),
+                    ids: (String::new(), String::new()),
+                }
+            });
+            let mut done = DoneMark::default();
+            done.damaged.insert(files[0].key.clone(), "is gone".into());
+            let list = ObjectList::Inline(objects.clone());
+            let mut record = record(number, "run", list, files.to_vec());
+            if number == 3 {
+                let key = record.files[1].key.replace("0000000003", "0000000001");
+                record.withdrawn.push(Withdrawn { key, commit: 1 });
+            }
+            ledger.fold(&record, Some(&objects), &done).unwrap();
+        }
+        ledger.checkpoint = 3;
+        ledger
+    }
+
+    #[test]
+    fn a_ledger_comes_back_as_it_was_and_gives_the_same_bytes() {
+        let ledger = ledger();
+        let bytes = encode(&ledger).unwrap();
+        let decoded = decode(&bytes, 3).unwrap();
+        assert_eq!(decoded, ledger);
+        assert_eq!(encode(&decoded).unwrap(), bytes);
+        assert!(ledger.damaged().count() > 0 && !ledger.withdrawn_commits.is_empty());
+    }
+
+    #[test]
+    fn damage_is_told_in_words_and_never_a_panic() {
+        let bytes = encode(&ledger()).unwrap();
+        assert!(decode(&bytes, 4).unwrap_err().contains("of commit 3, not 4"));
+        for length in (0..bytes.len()).step_by(997).chain([bytes.len() - 1]) {
+            assert!(decode(&bytes[..length], 3).is_err(), "{length} bytes");
+        }
+        let text = zstd::decode_all(&bytes[..]).unwrap();
+        let lines: Vec<&[u8]> = text.split_inclusive(|byte| *byte == b'\n').collect();
+        let join = |lines: &[&[u8]]| zstd::encode_all(&lines.concat()[..], 1).unwrap();
+        let last = lines.len() - 1;
+        let cases = [
+            ("a line is missing", join(&[&lines[..5], &lines[6..]].concat())),
+            ("no end", join(&lines[..last])),
+            ("no head", join(&lines[1..])),
+            ("two heads", join(&[&lines[..1], &lines[..]].concat())),
+            ("another format", {
+                let head = String::from_utf8(lines[0].to_vec()).unwrap();
+                let head = head.replace("\"format\":1", "\"format\":2");
+                join(&[&[head.as_bytes()], &lines[1..]].concat())
+            }),
+            ("an endless line", zstd::encode_all(&vec![b' '; 3 << 20][..], 1).unwrap()),
+            ("no zstd", text.clone()),
+        ];
+        for (case, bytes) in cases {
+            assert!(decode(&bytes, 3).is_err(), "{case}");
+        }
+    }
+}

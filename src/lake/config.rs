@@ -112,3 +112,78 @@ impl LakeConfig {
         serde_json::from_slice(bytes).map_err(unreadable)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Fault, Faulty, Memory};
+    use std::sync::Arc;
+
+    #[tokio::test]
+    async fn a_lake_is_created_once_and_keeps_its_partitioning() {
+        let store = Memory::new("lake");
+        assert_eq!(LakeConfig::open(&store, 1).await.unwrap(), None);
+        let wanted = Some(PartitionBy::Month);
+        let created = LakeConfig::open_or_create(&store, wanted, 1).await.unwrap();
+        assert_eq!(
+            (created.partition, created.format, created.identity),
+            (PartitionBy::Month, 1, 1)
+        );
+        for wanted in [None, wanted] {
+            assert_eq!(LakeConfig::open_or_create(&store, wanted, 1).await.unwrap(), created);
+        }
+        let error =
+            LakeConfig::open_or_create(&store, Some(PartitionBy::Day), 1).await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "this lake has month partitions, not day partitions (`_healthtrail/lake.json`); leave \
+             `--partition` out or give `month`; for another partitioning fill a new lake"
+        );
+    }
+
+    #[tokio::test]
+    async fn the_loser_of_a_race_reads_what_the_winner_wrote() {
+        let inner = Arc::new(Memory::new("lake"));
+        // The first look finds nothing, as if the winner came just after it.
+        let fault = Fault::at(1, StoreErrorKind::NotFound).only("get", "lake.json");
+        LakeConfig::open_or_create(&*inner, Some(PartitionBy::Month), 1).await.unwrap();
+        let store = Faulty::new(inner.clone()).with(fault.clone());
+        let config = LakeConfig::open_or_create(&store, None, 1).await.unwrap();
+        assert_eq!(config.partition, PartitionBy::Month);
+        let store = Faulty::new(inner).with(fault);
+        assert!(LakeConfig::open_or_create(&store, Some(PartitionBy::Day), 1).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_lost_answer_is_looked_up_and_a_refusal_is_told() {
+        let put = Fault::at(1, StoreErrorKind::Unavailable).only("put_new", "");
+        let store = Faulty::new(Arc::new(Memory::new("lake"))).with(put.clone().answer_lost());
+        assert!(LakeConfig::open_or_create(&store, None, 1).await.is_ok());
+        let store = Faulty::new(Arc::new(Memory::new("lake"))).with(put);
+        let error = LakeConfig::open_or_create(&store, None, 1).await.unwrap_err();
+        assert!(matches!(error, LakeError::Store(_)), "{error}");
+    }
+
+    #[tokio::test]
+    async fn newer_and_broken_lakes_are_refused() {
+        let cases = [
+            (
+                r#"{"format":2,"identity":1,"shape":"new"}"#,
+                "format 2, this program knows it up to 1",
+            ),
+            (
+                r#"{"format":1,"identity":2,"partition":"day","created_by":""}"#,
+                "update healthtrail",
+            ),
+            (r#"{"format":1,"identity":1,"partition":"year","created_by":""}"#, "cannot be read"),
+            ("", "cannot be read"),
+        ];
+        for (content, expected) in cases {
+            let store = Memory::new("lake");
+            store.insert(CONFIG, content);
+            let error = LakeConfig::open_or_create(&store, None, 1).await.unwrap_err();
+            assert!(error.to_string().contains(expected), "{error}");
+            assert_eq!(error.key(), CONFIG);
+        }
+    }
+}

@@ -334,7 +334,7 @@ mod tests {
 
     #[test]
     fn rows_are_sorted_by_partition_account_time_and_id() {
-        let row = |id, account, time| TestRow { id, account, time, ..TestRow::default() };
+        let row = |id, account, time| TestRow { id, time, account, ..TestRow::default() };
         let sorted = [
             row(9, "111111111111", 5),
             row(1, "222222222222", 1),

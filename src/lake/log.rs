@@ -147,13 +147,11 @@ impl Log {
                 .buffered(usize::try_from(read_ahead).unwrap_or(1));
             let mut ended = false;
             while let Some(entry) = entries.next().await {
-                match entry? {
-                    Some(entry) => self.fold(entry, ledger, complete, &mut caught).await?,
-                    None => {
-                        ended = true;
-                        break;
-                    }
-                }
+                let Some(entry) = entry? else {
+                    ended = true;
+                    break;
+                };
+                self.fold(entry, ledger, complete, &mut caught).await?;
             }
             drop(entries);
             if ended && self.is_the_end(ledger.version + 1).await? {

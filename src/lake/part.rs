@@ -386,7 +386,9 @@ fn add_sizes(column: &ArrayRef, sizes: &mut [u64]) {
         }
         other => {
             let width = other.primitive_width().unwrap_or(1) as u64;
-            sizes.iter_mut().for_each(|size| *size = size.saturating_add(width));
+            for size in sizes.iter_mut() {
+                *size = size.saturating_add(width);
+            }
         }
     }
 }
@@ -409,4 +411,205 @@ fn running_sums(values: &ArrayRef) -> Vec<u64> {
 fn between(sums: &[u64], start: i32, end: i32) -> u64 {
     let sum = |at: i32| usize::try_from(at).ok().and_then(|at| sums.get(at)).copied();
     sum(end).unwrap_or_default().saturating_sub(sum(start).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::finding::rows::Rows;
+    use crate::lake::testing::{TestRow, findings, read_part, rows_of};
+    use arrow::array::StringArray;
+    use parquet::arrow::arrow_reader::ArrowReaderOptions;
+    use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+    use parquet::basic::PageType;
+    use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
+    use parquet::file::reader::{FileReader, SerializedFileReader};
+    use proptest::prelude::*;
+    use std::sync::Arc;
+
+    fn all(rows: &[Rows]) -> (Vec<&RecordBatch>, Vec<Pick>) {
+        let picks = (0_u32..).zip(rows).flat_map(|(batch, rows)| {
+            (0..u32::try_from(rows.keys.len()).unwrap()).map(move |row| Pick { batch, row })
+        });
+        (rows.iter().map(|rows| &rows.batch).collect(), picks.collect())
+    }
+
+    fn encoded(rows: &[Rows]) -> EncodedPart {
+        let (batches, picks) = all(rows);
+        encode(Table::Findings, &batches, &picks).unwrap()
+    }
+
+    fn metadata(part: &EncodedPart) -> Arc<ParquetMetaData> {
+        let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Required);
+        let bytes = part.bytes.clone();
+        let builder =
+            ParquetRecordBatchReaderBuilder::try_new_with_options(bytes, options).unwrap();
+        Arc::clone(builder.metadata())
+    }
+
+    #[test]
+    fn bytes_depend_on_the_rows_and_not_on_their_batches() {
+        let whole = encoded(&[findings(0..40)]);
+        for size in [1, 7, 39] {
+            let packed: Vec<Rows> = (0..40)
+                .step_by(size)
+                .map(|n| findings(n..(n + u32::try_from(size).unwrap()).min(40)))
+                .collect();
+            assert_eq!(encoded(&packed).bytes, whole.bytes, "{size}");
+        }
+        // Taken from among other rows, in batches that are used only in part.
+        let others = [findings(100..120), findings(0..40)];
+        let (batches, picks) = all(&others);
+        let part = encode(Table::Findings, &batches, &picks[20..]).unwrap();
+        assert_eq!((part.bytes, &part.sha256), (whole.bytes.clone(), &whole.sha256));
+    }
+
+    #[test]
+    fn rows_come_back_as_they_were() {
+        let rows = findings(0..40);
+        let part = encoded(std::slice::from_ref(&rows));
+        let read = read_part(&part.bytes);
+        assert_eq!(read.num_columns(), rows.batch.num_columns());
+        for (field, column) in rows.batch.schema().fields().iter().zip(rows.batch.columns()) {
+            let held = read.column_by_name(field.name()).unwrap();
+            assert_eq!(held.to_data(), column.to_data(), "{}", field.name());
+        }
+        let ids: Vec<u128> = rows.keys.iter().map(|key| key.row_id).collect();
+        assert_eq!(part.ids, (*ids.iter().min().unwrap(), *ids.iter().max().unwrap()));
+        let times: Vec<i64> = rows.keys.iter().map(|key| key.reported_at_ms).collect();
+        assert_eq!(part.time_ms, (*times.iter().min().unwrap(), *times.iter().max().unwrap()));
+        assert_eq!(part.rows, 40);
+    }
+
+    #[test]
+    fn the_footer_says_what_readers_look_for() {
+        let metadata = metadata(&encoded(&[findings(0..40)]));
+        let file = metadata.file_metadata();
+        assert_eq!(file.created_by(), Some(CREATED_BY));
+        let pairs = file.key_value_metadata().unwrap();
+        let pairs: Vec<_> =
+            pairs.iter().map(|pair| (pair.key.as_str(), pair.value.as_deref())).collect();
+        let expected =
+            [("healthtrail.table", Some("findings")), ("healthtrail.schema_version", Some("1"))];
+        assert_eq!(pairs, expected);
+        let group = metadata.row_group(0);
+        let path = |leaf: usize| group.column(leaf).column_path().string();
+        let sorted = group.sorting_columns().unwrap().iter();
+        let sorted: Vec<String> =
+            sorted.map(|column| path(usize::try_from(column.column_idx).unwrap())).collect();
+        assert_eq!(sorted, ["account_id", "reported_at", "row_id"]);
+        let paths: Vec<String> = (0..group.num_columns()).map(path).collect();
+        for nested in [
+            "personas.list.element",
+            "resources.list.element.id",
+            "resources.list.element.tags.key_value.key",
+            "entities.list.element.tags.key_value.value",
+            "product_fields.key_value.value",
+        ] {
+            assert!(paths.iter().any(|path| path == nested), "{nested} is not in {paths:?}");
+        }
+        let offsets = metadata.offset_index().unwrap();
+        assert_eq!((metadata.column_index().unwrap().len(), offsets.len()), (1, 1));
+    }
+
+    #[test]
+    fn columns_are_stored_as_they_are_asked_for() {
+        let metadata = metadata(&encoded(&[findings(0..40)]));
+        for column in metadata.row_group(0).columns() {
+            let name = column.column_path().string();
+            assert!(matches!(column.compression(), Compression::ZSTD(_)), "{name}");
+            assert_eq!(
+                column.bloom_filter_offset().is_some(),
+                BLOOM.contains(&name.as_str()),
+                "{name}"
+            );
+            let dictionary = column.dictionary_page_offset().is_some();
+            let distinct = DISTINCT.iter().chain(&GROWING).any(|distinct| name.ends_with(distinct));
+            assert!(!(dictionary && distinct), "{name}");
+            let statistics = column.statistics().is_some();
+            let unordered = UNORDERED.iter().any(|unordered| name.ends_with(unordered));
+            assert_eq!(statistics, !unordered, "{name}");
+        }
+    }
+
+    #[test]
+    fn bloom_filters_are_folded_to_what_they_hold() {
+        let part = encoded(&[findings(0..40)]);
+        let metadata = metadata(&part);
+        for column in metadata.row_group(0).columns() {
+            let length = column.bloom_filter_length().unwrap_or_default();
+            assert!(length < 1_024, "{} takes {length} bytes", column.column_path());
+        }
+    }
+
+    #[test]
+    fn large_values_are_cut_into_slices_pages_and_row_groups() {
+        let rows: Vec<TestRow> = (0..40).map(|id| TestRow { id, ..TestRow::default() }).collect();
+        let Rows { batch, keys } = rows_of(&rows);
+        // Values of 2 MiB that do not compress.
+        let noise = |row: u64| -> String {
+            let mut state = row + 1;
+            (0..1 << 18)
+                .map(|_| {
+                    state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                    format!("{:08x}", state >> 32)
+                })
+                .collect()
+        };
+        let texts: StringArray = (0..40).map(|row| Some(noise(row % 5))).collect();
+        let mut fields: Vec<_> = batch.schema().fields().iter().cloned().collect();
+        fields.push(Arc::new(arrow::datatypes::Field::new("unmapped_json", DataType::Utf8, true)));
+        let mut columns = batch.columns().to_vec();
+        columns.push(Arc::new(texts));
+        let schema = Arc::new(arrow::datatypes::Schema::new(fields));
+        let batch = RecordBatch::try_new(schema, columns).unwrap();
+        let part = encoded(&[Rows { batch, keys }]);
+        let reader = SerializedFileReader::new(part.bytes.clone()).unwrap();
+        assert!(reader.num_row_groups() > 1);
+        let column = reader.metadata().row_group(0).columns().len() - 1;
+        let mut pages = reader.get_row_group(0).unwrap().get_column_page_reader(column).unwrap();
+        let mut count = 0;
+        while let Some(page) = pages.get_next_page().unwrap() {
+            assert_eq!(page.page_type(), PageType::DATA_PAGE);
+            count += 1;
+        }
+        assert!(count > 1, "{count} pages");
+    }
+
+    #[test]
+    fn sequences_are_cut_by_items_and_bytes() {
+        let cases: [(&[u64], &[Range<usize>]); 5] = [
+            (&[], &[]),
+            (&[1, 1, 1, 1, 1], &[0..3, 3..5]),
+            (&[4, 6, 1], &[0..2, 2..3]),
+            (&[99, 1, 99], &[0..1, 1..2, 2..3]),
+            (&[u64::MAX, u64::MAX], &[0..1, 1..2]),
+        ];
+        for (sizes, ranges) in cases {
+            assert_eq!(cut(sizes, 3, 10), ranges, "{sizes:?}");
+        }
+    }
+
+    #[test]
+    fn rows_that_do_not_fit_are_an_error_with_the_table() {
+        let rows = rows_of(&[TestRow::default()]);
+        let error = encode(Table::Findings, &[&rows.batch], &[]).unwrap_err();
+        assert!(error.to_string().contains("`findings/` cannot be encoded"), "{error}");
+        let pick = Pick { batch: 0, row: 0 };
+        assert!(encode(Table::Rejects, &[&rows.batch], &[pick]).is_err());
+    }
+
+    proptest! {
+        /// A row's size is its own: whatever stands around it.
+        #[test]
+        fn sizes_do_not_depend_on_the_batch(start in 0_u32..20, length in 1_u32..20) {
+            let whole = findings(0..40);
+            let part = findings(start..start + length);
+            let cut = whole.batch.slice(start as usize, length as usize);
+            let sizes = batch_sizes(&whole.batch);
+            let expected = &sizes[start as usize..(start + length) as usize];
+            prop_assert_eq!(batch_sizes(&part.batch), expected);
+            prop_assert_eq!(batch_sizes(&cut), expected);
+        }
+    }
 }

@@ -125,7 +125,8 @@ fn ids_of(file: &LedgerFile, batch: &RecordBatch) -> LakeResult<Vec<u128>> {
 
 async fn read_footer(store: &dyn Store, file: &LedgerFile) -> LakeResult<Arc<ParquetMetaData>> {
     let mut decoder = guarded(file, || ParquetMetaDataPushDecoder::try_new(file.bytes))?;
-    let mut wanted = vec![file.bytes.saturating_sub(FOOTER_BYTES)..file.bytes];
+    let end = file.bytes.saturating_sub(FOOTER_BYTES)..file.bytes;
+    let mut wanted = Vec::from([end]);
     loop {
         let data = fetch(store, file, &wanted).await?;
         let result = guarded(file, || {
@@ -172,5 +173,109 @@ fn guarded<T>(file: &LedgerFile, read: impl FnOnce() -> Result<T, ParquetError>)
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(LakeError::damaged(&file.key, format!("is not readable: {error}"))),
         Err(_) => Err(LakeError::damaged(&file.key, "is not readable as Parquet")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lake::dedupe::Pick;
+    use crate::lake::part::encode;
+    use crate::lake::testing::{TestRow, rows_of};
+    use crate::store::Memory;
+    use parquet::arrow::ArrowWriter;
+    use parquet::file::properties::WriterProperties;
+
+    fn batch(count: u128) -> RecordBatch {
+        let rows: Vec<TestRow> =
+            (0..count).map(|id| TestRow { id, ..TestRow::default() }).collect();
+        rows_of(&rows).batch
+    }
+
+    fn part(count: u128) -> Bytes {
+        let picks: Vec<Pick> =
+            (0..u32::try_from(count).unwrap()).map(|row| Pick { batch: 0, row }).collect();
+        encode(Table::Findings, &[batch(count)], &picks).unwrap().bytes
+    }
+
+    fn stored(bytes: impl Into<Bytes>, rows: u64) -> (Memory, LedgerFile) {
+        let (store, bytes) = (Memory::new("lake"), bytes.into());
+        let (key, length) = ("findings/x.parquet".to_owned(), bytes.len() as u64);
+        store.insert(key.clone(), bytes);
+        (store, LedgerFile { commit: 1, key, rows, bytes: length, sha256: String::new() })
+    }
+
+    async fn read(store: &Memory, file: &LedgerFile) -> LakeResult<Vec<u128>> {
+        let mut reader = IdReader::open(store, Table::Findings, file).await?;
+        let mut all = Vec::new();
+        while let Some(ids) = reader.next().await? {
+            all.extend(ids);
+        }
+        Ok(all)
+    }
+
+    #[tokio::test]
+    async fn ids_are_read_in_order_from_all_row_groups() {
+        let (store, file) = stored(part(100), 100);
+        assert_eq!(read(&store, &file).await.unwrap(), (0..100).collect::<Vec<u128>>());
+        let properties = WriterProperties::builder().set_max_row_group_row_count(Some(7)).build();
+        let batch = batch(100);
+        let mut writer =
+            ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties)).unwrap();
+        writer.write(&batch).unwrap();
+        let (store, file) = stored(writer.into_inner().unwrap(), 100);
+        assert_eq!(read(&store, &file).await.unwrap(), (0..100).collect::<Vec<u128>>());
+    }
+
+    #[tokio::test]
+    async fn only_asked_ids_are_kept() {
+        let (store, file) = stored(part(100), 100);
+        let even = |id: u128| id < 10 && id % 2 == 0;
+        let known = known_ids(&store, Table::Findings, &[&file, &file], 2, &even).await.unwrap();
+        let mut known: Vec<u128> = known.into_iter().collect();
+        known.sort_unstable();
+        assert_eq!(known, [0, 2, 4, 6, 8]);
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_not_what_the_log_says_is_named() {
+        let whole = part(100);
+        let cases = [
+            ("cut", whole.slice(..whole.len() - 1), 100, None),
+            ("empty", Bytes::new(), 100, None),
+            ("no Parquet", Bytes::from(vec![b'x'; 300]), 100, None),
+            ("shorter than the log says", whole.clone(), 100, Some(whole.len() as u64 + 9)),
+            ("more rows than the log says", whole.clone(), 99, None),
+            ("of another table", crate::lake::rejects::tests::part(), 1, None),
+        ];
+        for (case, bytes, rows, length) in cases {
+            let (store, mut file) = stored(bytes, rows);
+            file.bytes = length.unwrap_or(file.bytes);
+            let error = read(&store, &file).await.unwrap_err();
+            assert!(matches!(error, LakeError::Damaged { .. }), "{case}: {error}");
+            assert_eq!(error.key(), file.key, "{case}");
+        }
+        let (store, file) = stored(whole, 100);
+        store.delete(&file.key).await.unwrap();
+        let error = read(&store, &file).await.unwrap_err();
+        assert!(error.to_string().contains("is gone"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn damaged_bytes_never_panic_and_never_pass_as_other_rows_than_the_log_says() {
+        let whole = part(20);
+        // Every byte of the footer, and a sample of the pages.
+        let footer = whole.len().saturating_sub(1_500);
+        for at in (0..footer).step_by(29).chain(footer..whole.len()) {
+            for flip in [0x01_u8, 0x80, 0xff] {
+                let mut bytes = whole.to_vec();
+                bytes[at] ^= flip;
+                let (store, file) = stored(bytes, 20);
+                match read(&store, &file).await {
+                    Ok(ids) => assert_eq!(ids.len(), 20, "byte {at}"),
+                    Err(error) => assert_eq!(error.key(), file.key, "byte {at}"),
+                }
+            }
+        }
     }
 }

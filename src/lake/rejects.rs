@@ -248,3 +248,142 @@ fn whole(row: &RejectRow) -> usize {
         bytes.len()
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::finding::reject::{Reason, Stage};
+    use crate::lake::testing::{place, read_part};
+    use arrow::array::{Array, AsArray};
+    use arrow::datatypes::Int64Type;
+    use bytes::Bytes;
+    use proptest::prelude::*;
+
+    fn reject(start: u64, bytes: &[u8]) -> Reject {
+        Reject {
+            stage: Stage::Split,
+            reason: Reason::NotJson,
+            detail: "a brace is missing".into(),
+            range: start..start + bytes.len() as u64,
+            ordinal: None,
+            bytes: bytes.to_vec(),
+        }
+    }
+
+    fn row(object: &str, start: u64, bytes: &[u8]) -> RejectRow {
+        RejectRow { place: place(object), reject: reject(start, bytes) }
+    }
+
+    /// A part of one reject, for the tests of readers.
+    pub(in crate::lake) fn part() -> Bytes {
+        encode(&[row("o", 0, b"x")], &[Pick { batch: 0, row: 0 }]).unwrap().bytes
+    }
+
+    #[test]
+    fn everything_that_names_a_reject_is_in_its_id() {
+        let (base, at) = (reject(5, b"{"), place("o"));
+        let id = reject_id(&at, &base);
+        let others = [
+            (place("p"), base.clone()),
+            (Place { etag: "2".into(), ..at.clone() }, base.clone()),
+            (at.clone(), Reject { range: 4..6, ..base.clone() }),
+            (at.clone(), Reject { range: 5..7, ..base.clone() }),
+            (at.clone(), Reject { ordinal: Some(0), ..base.clone() }),
+            (at.clone(), Reject { reason: Reason::TooDeep, ..base.clone() }),
+        ];
+        for (place, reject) in others {
+            assert_ne!(reject_id(&place, &reject), id, "{place:?} {reject:?}");
+        }
+        // What the program says of it may change with its version.
+        let same = Reject { detail: "else".into(), stage: Stage::Recognize, ..base };
+        assert_eq!(reject_id(&at, &same), id);
+    }
+
+    #[test]
+    fn the_id_is_frozen() {
+        let id = id_text(reject_id(&place("s3://bucket/key"), &reject(5, b"{")));
+        assert_eq!(id, FROZEN);
+    }
+
+    /// Changing this doubles the rejects of every lake.
+    const FROZEN: &str = "ac70ce005f8c3ba282a2aed2cf9d7981";
+
+    #[test]
+    fn a_part_holds_all_that_is_known() {
+        let big = vec![b'x'; REJECT_BYTES_MAX];
+        let mut cut = row("a", 10, &big);
+        cut.reject.range.end += 7;
+        let mut inner = row("b", 0, b"{}");
+        inner.reject.range = 0..900;
+        inner.reject.ordinal = Some(3);
+        let rows = [inner, cut, row("a", 3, b"\xff\x00")];
+        let selection = select(&rows, &IdSet::default(), PartitionBy::Day);
+        let [PartitionRows { partition, picks }] = &selection.partitions[..] else { panic!() };
+        assert_eq!(partition.to_string(), "2026-11-24");
+        let part = encode(&rows, picks).unwrap();
+        assert_eq!((part.rows, part.time_ms), (3, (1_795_518_000_000, 1_795_518_000_000)));
+        let read = read_part(&part.bytes);
+        assert_eq!(read.schema().fields().len(), COLUMNS.len());
+        let long = |name: &str| {
+            let column = read.column_by_name(name).unwrap().as_primitive::<Int64Type>();
+            column.values().to_vec()
+        };
+        let mebibyte = 1 << 20;
+        assert_eq!(long("source_offset"), [3, 10, 0]);
+        assert_eq!(long("source_length"), [2, mebibyte + 7, 900]);
+        assert_eq!(long("bytes_length"), [2, mebibyte + 7, 2]);
+        let bytes = read.column_by_name("bytes").unwrap().as_binary::<i32>();
+        assert_eq!((bytes.value(0), bytes.value(1).len()), (&b"\xff\x00"[..], REJECT_BYTES_MAX));
+        let flags = read.column_by_name("bytes_cut").unwrap().as_boolean();
+        assert_eq!(flags.iter().flatten().collect::<Vec<_>>(), [false, true, false]);
+        assert_eq!(read.column_by_name("ordinal").unwrap().null_count(), 2);
+    }
+
+    #[test]
+    fn known_and_repeated_rejects_are_counted_apart() {
+        let rows = [row("a", 0, b"x"), row("a", 0, b"x"), row("b", 0, b"x")];
+        let known = ids(&rows[2..]);
+        let selection = select(&rows, &known, PartitionBy::Month);
+        assert_eq!((selection.duplicates_in_wave, selection.duplicates_in_lake), (1, 1));
+        assert_eq!(selection.partitions[0].picks, [Pick { batch: 0, row: 0 }]);
+        assert_eq!(partitions(&rows, PartitionBy::Month).len(), 1);
+        assert!(select(&[], &known, PartitionBy::Day).partitions.is_empty());
+    }
+
+    #[test]
+    fn the_types_for_athena_are_the_types_in_the_file() {
+        for (field, column) in schema().fields().iter().zip(COLUMNS) {
+            let expected = match field.data_type() {
+                DataType::Utf8 => "string",
+                DataType::Int64 => "bigint",
+                DataType::Int32 => "int",
+                DataType::Boolean => "boolean",
+                DataType::Binary => "binary",
+                _ => "timestamp",
+            };
+            assert_eq!((field.name().as_str(), expected), (column.name, column.athena));
+            assert_eq!(field.is_nullable(), column.nullable);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_part_does_not_depend_on_the_order_of_rejects(
+            rows in prop::collection::vec((0_u64..9, "[abc]", 0_usize..4), 1..12),
+            swap in any::<prop::sample::Index>(),
+        ) {
+            let rows: Vec<RejectRow> = rows
+                .iter()
+                .map(|(start, object, length)| row(object, *start, &b"{{{"[..*length]))
+                .collect();
+            let mut others = rows.clone();
+            others.rotate_left(swap.index(rows.len()));
+            let parts: Vec<Vec<Bytes>> = [&rows, &others].map(|rows| {
+                let selection = select(rows, &IdSet::default(), PartitionBy::Day);
+                let parts = selection.partitions.iter();
+                parts.map(|part| encode(rows, &part.picks).unwrap().bytes).collect()
+            }).into();
+            prop_assert_eq!(&parts[0], &parts[1]);
+        }
+    }
+}

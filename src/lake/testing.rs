@@ -25,7 +25,11 @@ use super::record::{
     FileRecord, Limits, ObjectList, ObjectRecord, ObjectTally, Objects, Products, RECORD_FORMAT,
     Record, Settings, Totals,
 };
-use crate::finding::rows::{RowKey, Rows};
+use crate::finding::envelope::{Found, Shape};
+use crate::finding::json::Json;
+use crate::finding::place::{Place, Span};
+use crate::finding::rows::{RowKey, Rows, RowsBuilder};
+use crate::finding::tally::Tally;
 use crate::store::{GetOptions, Memory, ObjectMeta, Store, StoreResult};
 
 /// A row, as far as the lake looks at rows.
@@ -311,4 +315,32 @@ impl Store for Shuffled {
     fn retries(&self) -> u64 {
         self.inner.retries()
     }
+}
+
+/// Real rows of all columns: native Health events of some accounts and event types.
+pub(super) fn findings(numbers: std::ops::Range<u32>) -> Rows {
+    let mut builder = RowsBuilder::new();
+    for number in numbers {
+        let (account, event) = (111_122_220_000_u64 + u64::from(number % 7), number % 5);
+        let minute = number % 60;
+        let text = format!(
+            r#"{{"eventArn":"arn:aws:health:us-east-1::event/EC2/T/E_{event}","service":"EC2",
+            "eventTypeCode":"AWS_EC2_RETIREMENT_{event}","eventTypeCategory":"scheduledChange",
+            "startTime":"Tue, 24 Nov 2026 10:00:00 GMT",
+            "lastUpdatedTime":"Tue, 24 Nov 2026 11:{minute:02}:00 GMT",
+            "communicationId":"c-{number}","affectedAccount":"{account}","newField":{number},
+            "eventDescription":[{{"language":"en_US","latestDescription":"Instance {event} retires"}}],
+            "affectedEntities":[{{"entityValue":"i-{number}","tags":{{"team":"t{event}"}}}}]}}"#
+        );
+        let body = Json::parse(&text).unwrap();
+        let found = Found { shape: Shape::Native, body: &body, envelope: None };
+        let place = place("s3://archive/health/1.gz");
+        let span = Span { range: 0..u64::from(number), ordinal: 0 };
+        builder.append(&found, &place, &span, &mut Tally::default()).unwrap();
+    }
+    builder.finish()
+}
+
+pub(super) fn place(object: &str) -> Place {
+    Place { object: object.into(), etag: "1".into(), arrived_hour_ms: 1_795_518_000_000 }
 }
