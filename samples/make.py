@@ -270,6 +270,7 @@ def main():
 def check():
     """0 when the archive holds the same objects with the same content."""
     sys.path.insert(0, os.path.join(HERE, "..", "tests", "oracle"))
+    sys.dont_write_bytecode = True
     from unpack import unpack
 
     found = {}

@@ -22,7 +22,8 @@ import sys
 from collections import Counter
 from datetime import datetime, timedelta, timezone
 
-from unpack import unpack
+sys.dont_write_bytecode = True
+from unpack import unpack  # noqa: E402
 
 DAY_S = 86_400
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
