@@ -119,7 +119,9 @@ async fn a_run_that_dies_at_any_operation_on_the_lake_is_completed_or_forgotten_
             assert!(died.is_err() || nth == operations, "operation {nth} was not needed");
             let mut options = options(&archive, &memory);
             options.wave_objects = Some(3);
-            run(&options).await.unwrap_or_else(|error| panic!("after {nth}, {answer_lost}: {error:#}"));
+            run(&options)
+                .await
+                .unwrap_or_else(|error| panic!("after {nth}, {answer_lost}: {error:#}"));
             assert_eq!(visible(memory.as_ref()).await, expected, "after {nth}, {answer_lost}");
             assert!(keys(memory.as_ref(), "_healthtrail/staging/").await.is_empty(), "after {nth}");
         }

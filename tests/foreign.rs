@@ -63,8 +63,23 @@ fn duckdb_sees_in_the_lake_what_an_independent_count_sees_in_the_archive() {
     let folder = tempfile::tempdir().unwrap();
     let archive = folder.path().join("archive");
     let ran = healthtrail(&[
-        "generate", "--to", text(&archive), "--objects", "60", "--events", "4000", "--days", "9",
-        "--seed", "11", "--bad-bytes", "0.005", "--duplicates", "0.05", "--pages", "0.05",
+        "generate",
+        "--to",
+        text(&archive),
+        "--objects",
+        "60",
+        "--events",
+        "4000",
+        "--days",
+        "9",
+        "--seed",
+        "11",
+        "--bad-bytes",
+        "0.005",
+        "--duplicates",
+        "0.05",
+        "--pages",
+        "0.05",
     ]);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     for products in ["health", "all"] {
@@ -87,7 +102,9 @@ fn a_lake_of_two_versions_of_the_columns_reads_whole_by_name() {
     let lake = folder.path().join("lake");
     let samples = format!("{}/samples/archive", env!("CARGO_MANIFEST_DIR"));
     let summary = run(&samples, text(&lake), &[], 0);
-    let Some(seen) = python("foreign/lake.py", &[text(&lake), "--older-columns", "3"]) else { return };
+    let Some(seen) = python("foreign/lake.py", &[text(&lake), "--older-columns", "3"]) else {
+        return;
+    };
     assert_eq!(number(&seen, "duckdb.rows"), number(&summary, "findings.added"));
     assert_eq!(number(&seen, "duckdb.distinct_row_ids"), number(&summary, "findings.added"));
 }

@@ -60,6 +60,10 @@ fn sources() -> Vec<Source> {
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let text = fs::read_to_string(&path).unwrap();
                 let code = text.split("#[cfg(test)]\nmod ").next().unwrap().to_owned();
+                let name = path.file_stem().unwrap().to_str().unwrap();
+                if name == "tests" || name == "testing" || name.ends_with("_tests") {
+                    continue;
+                }
                 let relative = path.strip_prefix(&root).unwrap().to_str().unwrap();
                 sources.push(Source { path: relative.replace('\\', "/"), code });
             }

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::Arc;
 
-use arrow::array::Array as _;
-use arrow::util::display::{ArrayFormatter, FormatOptions};
+use arrow::array::{Array, ArrayRef, AsArray as _};
+use arrow::datatypes::{DataType, Int32Type, Int64Type, TimestampMillisecondType};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -64,7 +65,8 @@ pub(crate) fn healthtrail(arguments: &[&str]) -> Ran {
 
 /// Runs `healthtrail run` and gives its summary; the exit code must be `code`.
 pub(crate) fn run(from: &str, to: &str, options: &[&str], code: i32) -> Value {
-    let mut arguments = vec!["run", "--from", from, "--to", to, "--progress", "none", "--summary", "-"];
+    let mut arguments =
+        vec!["run", "--from", from, "--to", to, "--progress", "none", "--summary", "-"];
     arguments.extend(options);
     let ran = healthtrail(&arguments);
     assert_eq!(ran.code, code, "{arguments:?}\n{}\n{}", ran.stdout, ran.stderr);
@@ -115,26 +117,16 @@ pub(crate) fn rows(lake: &Path, table: &str) -> Vec<Row> {
         let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap();
         for batch in reader {
             let batch = batch.unwrap();
-            let options = FormatOptions::default();
-            let columns: Vec<_> = batch
+            let columns: Vec<(String, ArrayRef)> = batch
                 .schema()
                 .fields()
                 .iter()
                 .zip(batch.columns())
-                .map(|(field, column)| {
-                    let formatter = ArrayFormatter::try_new(column.as_ref(), &options).unwrap();
-                    (field.name().clone(), column.clone(), formatter)
-                })
-                .map(|(name, column, formatter)| {
-                    let texts: Vec<Option<String>> = (0..column.len())
-                        .map(|row| (!column.is_null(row)).then(|| formatter.value(row).to_string()))
-                        .collect();
-                    (name, texts)
-                })
+                .map(|(field, column)| (field.name().clone(), Arc::clone(column)))
                 .collect();
             for row in 0..batch.num_rows() {
-                let cells = columns.iter().filter_map(|(name, texts)| {
-                    texts[row].clone().map(|text| (name.clone(), text))
+                let cells = columns.iter().filter_map(|(name, column)| {
+                    (!column.is_null(row)).then(|| (name.clone(), cell(column.as_ref(), row)))
                 });
                 rows.push(cells.collect());
             }
@@ -142,6 +134,33 @@ pub(crate) fn rows(lake: &Path, table: &str) -> Vec<Row> {
     }
     rows.sort();
     rows
+}
+
+/// A value as text, nested parts within.
+fn cell(array: &dyn Array, row: usize) -> String {
+    if array.is_null(row) {
+        return "null".to_owned();
+    }
+    let all = |array: &dyn Array| -> Vec<String> {
+        (0..array.len()).map(|row| cell(array, row)).collect()
+    };
+    match array.data_type() {
+        DataType::Utf8 => array.as_string::<i32>().value(row).to_owned(),
+        DataType::Binary => format!("{:?}", array.as_binary::<i32>().value(row)),
+        DataType::Boolean => array.as_boolean().value(row).to_string(),
+        DataType::Int32 => array.as_primitive::<Int32Type>().value(row).to_string(),
+        DataType::Int64 => array.as_primitive::<Int64Type>().value(row).to_string(),
+        DataType::Timestamp(..) => {
+            array.as_primitive::<TimestampMillisecondType>().value(row).to_string()
+        }
+        DataType::List(_) => format!("{:?}", all(array.as_list::<i32>().value(row).as_ref())),
+        DataType::Map(..) => format!("{:?}", all(&array.as_map().value(row))),
+        DataType::Struct(_) => {
+            let columns = array.as_struct().columns();
+            format!("{:?}", columns.iter().map(|column| cell(column, row)).collect::<Vec<_>>())
+        }
+        other => panic!("no column has the type {other}"),
+    }
 }
 
 /// The rows of `findings` without the columns that depend on how a finding was delivered.

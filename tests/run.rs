@@ -16,9 +16,27 @@ fn samples() -> String {
 /// A generated archive of some hundred findings of all shapes, with copies, pages and bad bytes.
 fn generated(folder: &Path, compression: &str) {
     let ran = healthtrail(&[
-        "generate", "--to", text(folder), "--objects", "40", "--events", "1500", "--days", "5",
-        "--seed", "7", "--compression", compression, "--bad-bytes", "0.01", "--error-records", "0.02",
-        "--duplicates", "0.1", "--pages", "0.1",
+        "generate",
+        "--to",
+        text(folder),
+        "--objects",
+        "40",
+        "--events",
+        "1500",
+        "--days",
+        "5",
+        "--seed",
+        "7",
+        "--compression",
+        compression,
+        "--bad-bytes",
+        "0.01",
+        "--error-records",
+        "0.02",
+        "--duplicates",
+        "0.1",
+        "--pages",
+        "0.1",
     ]);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
 }
@@ -44,8 +62,16 @@ fn where_waves_end_and_who_commits_between_changes_no_row() {
     let archive = folder.path().join("archive");
     let other = folder.path().join("other");
     generated(&archive, "mix");
-    write(&other, &key("2026-08-03", 4, 1), health_event(1, "2026-08-03", "111122223333").as_bytes());
-    write(&other, &key("2026-08-09", 4, 1), health_event(2, "2026-08-09", "111122223333").as_bytes());
+    write(
+        &other,
+        &key("2026-08-03", 4, 1),
+        health_event(1, "2026-08-03", "111122223333").as_bytes(),
+    );
+    write(
+        &other,
+        &key("2026-08-09", 4, 1),
+        health_event(2, "2026-08-09", "111122223333").as_bytes(),
+    );
 
     let one = folder.path().join("one");
     run(text(&other), text(&one), &[], 0);
@@ -112,8 +138,23 @@ fn packing_order_framing_and_compression_change_no_row() {
     let folder = tempfile::tempdir().unwrap();
     let archive = folder.path().join("archive");
     let ran = healthtrail(&[
-        "generate", "--to", text(&archive), "--objects", "20", "--events", "1200", "--days", "4",
-        "--seed", "3", "--compression", "none", "--bad-bytes", "0", "--duplicates", "0.1",
+        "generate",
+        "--to",
+        text(&archive),
+        "--objects",
+        "20",
+        "--events",
+        "1200",
+        "--days",
+        "4",
+        "--seed",
+        "3",
+        "--compression",
+        "none",
+        "--bad-bytes",
+        "0",
+        "--duplicates",
+        "0.1",
     ]);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     let mut documents = documents(&archive);
@@ -123,17 +164,23 @@ fn packing_order_framing_and_compression_change_no_row() {
     documents.reverse();
     let again = folder.path().join("again");
     for (index, pack) in documents.chunks(documents.len() / 6).enumerate() {
-        let (open, between, close) = [("", "\n", ""), ("[", ",", "]"), ("", "\r\n", "\r\n"), ("", "\\n", "")][index % 4];
+        let (open, between, close) =
+            [("", "\n", ""), ("[", ",", "]"), ("", "\r\n", "\r\n"), ("", "\\n", "")][index % 4];
         let joined = format!("{open}{}{close}", pack.join(between));
         let bytes = if index % 2 == 0 { gzip(joined.as_bytes()) } else { joined.into_bytes() };
         write(&again, &format!("random/{index}.json"), &bytes);
     }
 
-    let (one, two) = (folder.path().join("one"), folder.path().join("two"));
     for products in ["health", "all"] {
+        let (one, two) = (
+            folder.path().join(format!("{products}-1")),
+            folder.path().join(format!("{products}-2")),
+        );
         let first = run(text(&archive), text(&one), &["--products", products], 0);
         let second = run(text(&again), text(&two), &["--products", products], 0);
-        for path in ["findings.read", "findings.added", "findings.duplicates", "documents.with_findings"] {
+        for path in
+            ["findings.read", "findings.added", "findings.duplicates", "documents.with_findings"]
+        {
             assert_eq!(number(&first, path), number(&second, path), "{products}: {path}");
         }
         assert_eq!(undelivered(&one), undelivered(&two), "{products}");
@@ -147,7 +194,11 @@ fn hours_left_out_are_filled_by_a_later_plain_run() {
     let (archive, lake) = (folder.path().join("archive"), folder.path().join("lake"));
     for day in 1..=4 {
         let day = format!("2026-08-{day:02}");
-        write(&archive, &key(&day, 5, 1), health_event(day.len() as u32, &day, "111122223333").as_bytes());
+        write(
+            &archive,
+            &key(&day, 5, 1),
+            health_event(day.len() as u32, &day, "111122223333").as_bytes(),
+        );
     }
     let options = ["--since", "2026-08-02", "--until", "2026-08-03T05"];
     let some = run(text(&archive), text(&lake), &options, 0);
@@ -160,7 +211,11 @@ fn hours_left_out_are_filled_by_a_later_plain_run() {
 fn excluded_objects_are_skipped_and_not_consumed() {
     let folder = tempfile::tempdir().unwrap();
     let (archive, lake) = (folder.path().join("archive"), folder.path().join("lake"));
-    write(&archive, &key("2026-08-01", 1, 1), health_event(1, "2026-08-01", "111122223333").as_bytes());
+    write(
+        &archive,
+        &key("2026-08-01", 1, 1),
+        health_event(1, "2026-08-01", "111122223333").as_bytes(),
+    );
     write(&archive, "error/x/data", health_event(2, "2026-08-01", "111122223333").as_bytes());
     let some = run(text(&archive), text(&lake), &["--exclude", "error/*"], 0);
     assert_eq!((number(&some, "objects.skipped"), number(&some, "findings.added")), (1, 1));
@@ -186,7 +241,15 @@ fn wider_products_read_again_what_was_passed_over_and_narrower_ones_are_refused(
 
     let again = run(text(&archive), text(&lake), &[], 0);
     assert_eq!(number(&again, "objects.read"), 0, "the lake's products stay in force");
-    let ran = healthtrail(&["run", "--from", text(&archive), "--to", text(&lake), "--products", "health"]);
+    let ran = healthtrail(&[
+        "run",
+        "--from",
+        text(&archive),
+        "--to",
+        text(&lake),
+        "--products",
+        "health",
+    ]);
     assert_eq!(ran.code, 1);
     assert!(ran.stderr.contains("--products"), "{}", ran.stderr);
 }
@@ -198,7 +261,8 @@ fn another_partition_is_refused_with_what_to_do() {
     run(&samples(), text(&lake), &["--partition", "month"], 0);
     assert!(parts(&lake).keys().all(|path| text(path).contains("/month=")));
     run(&samples(), text(&lake), &[], 0);
-    let ran = healthtrail(&["run", "--from", &samples(), "--to", text(&lake), "--partition", "day"]);
+    let ran =
+        healthtrail(&["run", "--from", &samples(), "--to", text(&lake), "--partition", "day"]);
     assert_eq!(ran.code, 1);
     assert!(ran.stderr.contains("month"), "{}", ran.stderr);
 }
@@ -227,13 +291,31 @@ fn archives_and_lake_must_not_overlap() {
 fn a_dry_run_says_what_would_be_read_and_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let lake = folder.path().join("lake");
-    let ran = healthtrail(&["run", "--from", &samples(), "--to", text(&lake), "--dry-run", "--progress", "none"]);
+    let ran = healthtrail(&[
+        "run",
+        "--from",
+        &samples(),
+        "--to",
+        text(&lake),
+        "--dry-run",
+        "--progress",
+        "none",
+    ]);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     assert!(ran.stdout.starts_with("would read "), "{}", ran.stdout);
     assert!(!lake.exists());
     run(&samples(), text(&lake), &[], 0);
     let before = files(&lake);
-    let ran = healthtrail(&["run", "--from", &samples(), "--to", text(&lake), "--dry-run", "--progress", "none"]);
+    let ran = healthtrail(&[
+        "run",
+        "--from",
+        &samples(),
+        "--to",
+        text(&lake),
+        "--dry-run",
+        "--progress",
+        "none",
+    ]);
     assert!(ran.stdout.starts_with("would read 0 of "), "{}", ran.stdout);
     assert_eq!(files(&lake), before);
 }
@@ -275,7 +357,10 @@ fn two_archives_fill_one_lake_and_shared_events_are_one_row() {
     write(&west, &key("2026-08-01", 1, 2), copy.as_bytes());
     let lake = folder.path().join("lake");
     let summary = run(text(&west), text(&lake), &["--from", text(&east)], 0);
-    assert_eq!((number(&summary, "findings.added"), number(&summary, "findings.duplicates")), (1, 1));
+    assert_eq!(
+        (number(&summary, "findings.added"), number(&summary, "findings.duplicates")),
+        (1, 1)
+    );
     let rows = rows(&lake, "findings");
     assert_eq!(rows[0]["backup"], "false", "the primary beats the backup copy");
 }
@@ -294,7 +379,11 @@ fn a_large_object_is_read_in_pieces_within_one_commit() {
         }
     }
     write(&archive, &key("2026-08-01", 1, 1), large.as_bytes());
-    write(&archive, &key("2026-08-01", 0, 1), health_event(5, "2026-08-01", "111122223333").as_bytes());
+    write(
+        &archive,
+        &key("2026-08-01", 0, 1),
+        health_event(5, "2026-08-01", "111122223333").as_bytes(),
+    );
     let lake = folder.path().join("lake");
     let summary = run(text(&archive), text(&lake), &["--memory", "128MiB"], 0);
     assert_eq!(number(&summary, "commits"), 2);

@@ -4,6 +4,7 @@
 //! [`crate::generate`]), runs it, and says what came of it: data on standard output, everything
 //! else on standard error.
 
+mod cells;
 mod generate;
 mod inspect;
 mod options;
