@@ -335,8 +335,7 @@ impl Lane {
                 if *first != byte {
                     return Err(Fault::Value);
                 }
-                self.expect =
-                    if rest.is_empty() { Expect::CommaOrEnd } else { Expect::Word(rest) };
+                self.expect = if rest.is_empty() { Expect::CommaOrEnd } else { Expect::Word(rest) };
                 return Ok(None);
             }
             Expect::Number(number) => match number.next(byte)? {

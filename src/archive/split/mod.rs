@@ -53,6 +53,8 @@ pub enum Piece<'p> {
     Document {
         /// Its bytes in the object.
         range: Range<u64>,
+        /// Those bytes as they stand.
+        bytes: &'p [u8],
         /// Its text and tree.
         parsed: Parsed<'p>,
     },
@@ -190,7 +192,7 @@ impl Splitter {
                         Ok(parsed) => {
                             self.at = range.end;
                             self.state = State::Between;
-                            return Some(take(Piece::Document { range, parsed }));
+                            return Some(take(Piece::Document { range, bytes, parsed }));
                         }
                         Err(error) => self.no_json(&range, error),
                     }

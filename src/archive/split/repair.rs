@@ -22,30 +22,26 @@ pub struct Parsed<'t> {
 /// [`JsonError`] when it is no JSON, repaired or not.
 pub fn parse<'t>(bytes: &'t [u8], repaired: &'t mut String) -> Result<Parsed<'t>, JsonError> {
     let mut repairs = 0;
-    match std::str::from_utf8(bytes) {
-        Ok(text) => {
-            let fault = match Json::parse(text) {
-                Ok(json) => return Ok(Parsed { text, json, repairs }),
-                Err(fault) => fault,
-            };
-            repaired.clear();
-            repaired.push_str(text);
-            repairs += repair_surrogates(repaired);
-            if repairs == 0 {
-                return Err(fault);
+    repaired.clear();
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        let fault = match Json::parse(text) {
+            Ok(json) => return Ok(Parsed { text, json, repairs }),
+            Err(fault) => fault,
+        };
+        repaired.push_str(text);
+        repairs += repair_surrogates(repaired);
+        if repairs == 0 {
+            return Err(fault);
+        }
+    } else {
+        for chunk in bytes.utf8_chunks() {
+            repaired.push_str(chunk.valid());
+            if !chunk.invalid().is_empty() {
+                repaired.push(char::REPLACEMENT_CHARACTER);
+                repairs += 1;
             }
         }
-        Err(_) => {
-            repaired.clear();
-            for chunk in bytes.utf8_chunks() {
-                repaired.push_str(chunk.valid());
-                if !chunk.invalid().is_empty() {
-                    repaired.push(char::REPLACEMENT_CHARACTER);
-                    repairs += 1;
-                }
-            }
-            repairs += repair_surrogates(repaired);
-        }
+        repairs += repair_surrogates(repaired);
     }
     let text = repaired.as_str();
     Ok(Parsed { text, json: Json::parse(text)?, repairs })

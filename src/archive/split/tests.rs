@@ -26,7 +26,7 @@ struct Outcome {
 
 fn look(piece: Piece<'_>) -> Seen {
     match piece {
-        Piece::Document { range, parsed } => Seen {
+        Piece::Document { range, parsed, .. } => Seen {
             range,
             what: parsed.json.to_canonical(),
             is_document: true,
@@ -124,26 +124,52 @@ fn what_is_good_around_bad_bytes_survives() {
     let table: [(String, String); 20] = [
         (String::new(), "0".into()),
         ("  \n".into(), "3".into()),
-        ("garbage\n{\"a\":1} tail".into(), "R not_json garbage | D {\"a\":1} | R not_json tail | 2".into()),
-        ("1 \"two\" true, null {\"a\":1}".into(), "R scalars 1 \"two\" true, null | D {\"a\":1} | 1".into()),
+        (
+            "garbage\n{\"a\":1} tail".into(),
+            "R not_json garbage | D {\"a\":1} | R not_json tail | 2".into(),
+        ),
+        (
+            "1 \"two\" true, null {\"a\":1}".into(),
+            "R scalars 1 \"two\" true, null | D {\"a\":1} | 1".into(),
+        ),
         ("[1,2,{\"a\":1},3]".into(), "R scalars 1,2 | D {\"a\":1} | R scalars 3 | 4".into()),
         ("1 x".into(), "R not_json 1 x | 0".into()),
         ("\"{\\\"a\\\":{}}\"".into(), "R scalars \"{\\\"a\\\":{}}\" | 0".into()),
         ("{\"a\":tru}{\"b\":1}".into(), "R not_json {\"a\":tru} | D {\"b\":1} | 0".into()),
         ("{\"a\":1]{\"b\":1}".into(), "R not_json {\"a\":1] | D {\"b\":1} | 0".into()),
-        ("{\"a\":[{\"b\":1}x]}{\"c\":1}".into(), "R not_json {\"a\":[{\"b\":1}x]} | D {\"c\":1} | 0".into()),
+        (
+            "{\"a\":[{\"b\":1}x]}{\"c\":1}".into(),
+            "R not_json {\"a\":[{\"b\":1}x]} | D {\"c\":1} | 0".into(),
+        ),
         ("{\"a\":1".into(), "R cut_document {\"a\":1 | 0".into()),
-        (format!("{{\"a\":\"x}}{EVENT}{EVENT}"), format!("R not_json {{\"a\":\"x}} | D {EVENT} | D {EVENT} | 0")),
+        (
+            format!("{{\"a\":\"x}}{EVENT}{EVENT}"),
+            format!("R not_json {{\"a\":\"x}} | D {EVENT} | D {EVENT} | 0"),
+        ),
         (format!("{{\"a\":{SNS}"), format!("R cut_document {{\"a\": | D {SNS} | 0")),
-        (format!("{{\"a\":1,{RECORD}{{\"b\":2}}"), format!("R not_json {{\"a\":1, | D {RECORD} | D {{\"b\":2}} | 0")),
+        (
+            format!("{{\"a\":1,{RECORD}{{\"b\":2}}"),
+            format!("R not_json {{\"a\":1, | D {RECORD} | D {{\"b\":2}} | 0"),
+        ),
         // A whole document may hold one of the three; a broken one does not keep it.
         (format!("{{\"a\":{EVENT}}}"), format!("D {{\"a\":{EVENT}}} | 0")),
-        (format!("{{\"a\":{EVENT},}}"), format!("R not_json {{\"a\": | D {EVENT} | R not_json }} | 1")),
+        (
+            format!("{{\"a\":{EVENT},}}"),
+            format!("R not_json {{\"a\": | D {EVENT} | R not_json }} | 1"),
+        ),
         // The outer of two that are both good wins, the inner where the outer is broken.
-        (format!("{{x{{\"detail-type\":\"\",\"detail\":{{\"a\":{EVENT}}}}}}}"),
-         format!("R not_json {{x | D {{\"detail-type\":\"\",\"detail\":{{\"a\":{EVENT}}}}} | R not_json }} | 0")),
-        (format!("{{x{{\"detail-type\":\"\",\"detail\":{{\"a\":{EVENT},}}}}}}"),
-         format!("R not_json {{x{{\"detail-type\":\"\",\"detail\":{{\"a\": | D {EVENT} | R not_json }}}}}} | 1")),
+        (
+            format!("{{x{{\"detail-type\":\"\",\"detail\":{{\"a\":{EVENT}}}}}}}"),
+            format!(
+                "R not_json {{x | D {{\"detail-type\":\"\",\"detail\":{{\"a\":{EVENT}}}}} | R not_json }} | 0"
+            ),
+        ),
+        (
+            format!("{{x{{\"detail-type\":\"\",\"detail\":{{\"a\":{EVENT},}}}}}}"),
+            format!(
+                "R not_json {{x{{\"detail-type\":\"\",\"detail\":{{\"a\": | D {EVENT} | R not_json }}}}}} | 1"
+            ),
+        ),
         // An escape cut in two hides nothing.
         (format!("{{\"a\":\"x\\{EVENT}"), format!("R not_json {{\"a\":\"x\\ | D {EVENT} | 0")),
         ("]}\0".into(), "R not_json ]}\0 | 0".into()),
@@ -155,7 +181,8 @@ fn what_is_good_around_bad_bytes_survives() {
 
 #[test]
 fn a_finding_inside_a_broken_event_stays_in_the_reject() {
-    let text = r#"{"detail-type":"t","detail":{"findings":[{"Id":"x","ProductArn":"y"}],}} {"a":1}"#;
+    let text =
+        r#"{"detail-type":"t","detail":{"findings":[{"Id":"x","ProductArn":"y"}],}} {"a":1}"#;
     let expected = format!("R not_json {} | D {{\"a\":1}} | 1", &text[..text.len() - 8]);
     assert_eq!(summary(text.as_bytes()), expected);
 }
@@ -360,7 +387,10 @@ fn token() -> impl Strategy<Value = String> {
 }
 
 fn soup() -> impl Strategy<Value = Vec<u8>> {
-    (prop::collection::vec(token(), 0..40), prop::collection::vec((any::<usize>(), any::<u8>()), 0..2))
+    (
+        prop::collection::vec(token(), 0..40),
+        prop::collection::vec((any::<usize>(), any::<u8>()), 0..2),
+    )
         .prop_map(|(tokens, flips)| {
             let mut bytes = tokens.concat().into_bytes();
             for (at, byte) in flips {

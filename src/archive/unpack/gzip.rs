@@ -132,14 +132,13 @@ impl<'s> Gzip<'s> {
             self.input.skip(u64::from(bytes), what)?;
         }
         for text in [NAME, COMMENT] {
-            while flags & text != 0 {
+            let mut is_open = flags & text != 0;
+            while is_open {
                 let chunk = self.input.need(1, what)?;
                 let end = memchr::memchr(0, chunk);
                 let step = end.map_or(chunk.len(), |at| at + 1);
                 self.input.consume(step);
-                if end.is_some() {
-                    break;
-                }
+                is_open = end.is_none();
             }
         }
         if flags & HEADER_CRC != 0 {

@@ -14,6 +14,8 @@ mod zip;
 mod zstandard;
 
 #[cfg(test)]
+pub(in crate::archive) mod pack;
+#[cfg(test)]
 mod tests;
 
 use std::fmt;

@@ -74,8 +74,9 @@ impl Block {
         }
         self.given = 0;
         self.content.clear();
-        let damaged =
-            |error: snap::Error| UnpackFault::corrupt(format!("a Snappy block is damaged: {error}"));
+        let damaged = |error: snap::Error| {
+            UnpackFault::corrupt(format!("a Snappy block is damaged: {error}"))
+        };
         let content = snap::raw::decompress_len(&self.packed).map_err(damaged)?;
         if content > BLOCK_BYTES_MAX || content > bytes.saturating_mul(GROWTH_MAX) {
             let detail = format!("a Snappy block of {bytes} bytes claims to hold {content}");
@@ -172,7 +173,7 @@ pub(super) fn is_hadoop(head: &[u8]) -> bool {
     let Some(block) = head.get(8..) else { return false };
     let Ok(content) = snap::raw::decompress_len(block) else { return false };
     let varint_bytes = block.iter().take_while(|byte| **byte >= 0x80).count() + 1;
-    let begins_with_literal = block.get(varint_bytes).is_some_and(|tag| tag & 0b11 == 0);
+    let begins_with_literal = block.get(varint_bytes).is_some_and(|tag| tag % 4 == 0);
     outer <= BLOCK_BYTES_MAX
         && (1..=outer).contains(&content)
         && (varint_bytes + 2..=snap::raw::max_compress_len(content)).contains(&packed)
