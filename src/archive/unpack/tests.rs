@@ -185,7 +185,7 @@ fn damage_comes_after_the_bytes_before_it() {
         ("checksum", damaged(end - 8, &gzip), content.len()),
         ("size", damaged(end - 1, &gzip), content.len()),
         ("garbage", [&gzip[..], b"garbage"].concat(), content.len()),
-        ("garbage after zeros", [&gzip[..], &[0; 70_000], b"x"].concat(), content.len()),
+        ("garbage after zeros", [&gzip[..], &vec![0; 70_000], b"x"].concat(), content.len()),
         ("next header", [&gzip[..], b"\x1f\x8b\x08\xff\0\0\0\0\0\0\0\0"].concat(), content.len()),
         ("zip descriptor", damaged(descriptor + 5, &zip), content.len()),
         ("after zip", [&zip[..], b"x"].concat(), content.len()),
