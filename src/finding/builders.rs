@@ -15,7 +15,7 @@ use arrow::array::{
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::datatypes::{DataType, Field};
 
-use crate::finding::columns::{Kind, entity_fields, map_key, map_value, resource_fields};
+use crate::finding::kinds::{Kind, entity_fields, map_key, map_value, resource_fields};
 use crate::finding::row::{Cell, Entity, Resource, TextMap};
 
 /// Bytes of an offset in a list, a map or a text.
@@ -33,8 +33,8 @@ pub(super) enum ColumnBuilder {
     Bool(BooleanBuilder),
     TextList(ListBuilder<StringBuilder>),
     TextMap(TextMapBuilder),
-    Resources(ResourcesBuilder),
-    Entities(EntitiesBuilder),
+    Resources(Box<ResourcesBuilder>),
+    Entities(Box<EntitiesBuilder>),
 }
 
 impl ColumnBuilder {
@@ -50,8 +50,8 @@ impl ColumnBuilder {
                 Self::TextList(ListBuilder::with_capacity(text_builder(), 0).with_field(element))
             }
             Kind::TextMap => Self::TextMap(TextMapBuilder::new()),
-            Kind::Resources => Self::Resources(ResourcesBuilder::new()),
-            Kind::Entities => Self::Entities(EntitiesBuilder::new()),
+            Kind::Resources => Self::Resources(Box::new(ResourcesBuilder::new())),
+            Kind::Entities => Self::Entities(Box::new(EntitiesBuilder::new())),
         }
     }
 
@@ -62,19 +62,31 @@ impl ColumnBuilder {
                 builder.append_value(text);
                 text.len()
             }
-            (Self::Int(builder), Cell::Int(integer)) => fixed(builder.append_value(*integer)),
-            (Self::Long(builder), Cell::Long(integer)) => fixed(builder.append_value(*integer)),
-            (Self::Timestamp(builder), Cell::Time(ms)) => fixed(builder.append_value(*ms)),
-            (Self::Bool(builder), Cell::Bool(value)) => fixed(builder.append_value(*value)),
             (Self::TextList(builder), Cell::TextList(texts)) => {
-                texts.iter().for_each(|text| builder.values().append_value(text));
+                for text in texts {
+                    builder.values().append_value(text);
+                }
                 builder.append(true);
                 texts.iter().map(|text| OFFSET + text.len()).sum()
             }
             (Self::TextMap(builder), Cell::TextMap(map)) => builder.append(Some(map)),
             (Self::Resources(builder), Cell::Resources(resources)) => builder.append(resources),
             (Self::Entities(builder), Cell::Entities(entities)) => builder.append(entities),
-            (builder, Cell::Null) => fixed(builder.append_null()),
+            (builder, cell) => {
+                builder.append_fixed(cell);
+                0
+            }
+        }
+    }
+
+    /// Appends a cell that has no part of variable length.
+    fn append_fixed(&mut self, cell: &Cell<'_>) {
+        match (self, cell) {
+            (Self::Int(builder), Cell::Int(integer)) => builder.append_value(*integer),
+            (Self::Long(builder), Cell::Long(integer)) => builder.append_value(*integer),
+            (Self::Timestamp(builder), Cell::Time(ms)) => builder.append_value(*ms),
+            (Self::Bool(builder), Cell::Bool(value)) => builder.append_value(*value),
+            (builder, Cell::Null) => builder.append_null(),
             (builder, cell) => unreachable!("{cell:?} cannot stand in {builder:?}"),
         }
     }
@@ -125,11 +137,6 @@ pub(super) fn fixed_bytes(kind: Kind) -> usize {
         Kind::Long | Kind::Timestamp => TIME,
         Kind::Bool => 1,
     }
-}
-
-/// A value without a variable part.
-fn fixed((): ()) -> usize {
-    0
 }
 
 /// Without room in advance: most batches are small, and there are many columns.

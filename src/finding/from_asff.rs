@@ -1,13 +1,13 @@
 //! Findings in the AWS Security Finding Format to a row.
 //!
-//! In: the finding. Out: its key, its clocks, and the cells of its row. What can go wrong: a finding
-//! without `Id` or `ProductArn` has no identity. The top-level `Region` is in no column: it is not
-//! part of the content hash, because copies differ in it, so `region` comes from the ARNs.
+//! In: the finding. Out: its key, its clocks, and the cells of its row. What can go wrong: a
+//! finding without `Id` or `ProductArn` has no identity. The top-level `Region` is in no column: it
+//! is not part of the content hash, because copies differ in it, so `region` comes from the ARNs.
 
 use crate::finding::arn::{self, Arn};
 use crate::finding::columns::Column;
 use crate::finding::envelope::Shape;
-use crate::finding::fields::{Table, To, walk};
+use crate::finding::fields::{Table, To, walk, walk_elements};
 use crate::finding::json::{Json, Object};
 use crate::finding::product::is_health;
 use crate::finding::row::{Cell, Resource, Row, is_absent, read_map, some_text};
@@ -260,23 +260,7 @@ fn read_resources<'j>(row: &mut Row<'j, '_>, name: &'j str, value: &'j Json<'j>)
         }
         return;
     };
-    let mark = row.leftovers.open_array(name);
-    let mut resources = Vec::with_capacity(elements.len());
-    for element in elements {
-        match element {
-            Json::Object(members) => {
-                let opened = row.leftovers.open_element();
-                resources.push(read_resource(row, members));
-                row.leftovers.close(opened);
-            }
-            _ if is_absent(element) => {}
-            _ => {
-                row.count_unreadable(Column::Resources);
-                row.leftovers.put_element(element);
-            }
-        }
-    }
-    row.leftovers.close(mark);
+    let resources = walk_elements(row, Column::Resources, name, elements, read_resource);
     row.set(Column::Resources, Cell::Resources(resources));
 }
 
@@ -323,6 +307,7 @@ pub(super) fn set<T>(field: &mut Option<T>, value: Option<T>) -> bool {
 }
 
 #[cfg(test)]
+#[expect(clippy::needless_raw_string_hashes, reason = "expect_test writes them so")]
 mod tests {
     use expect_test::{Expect, expect};
 

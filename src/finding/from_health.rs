@@ -9,7 +9,7 @@ use std::cmp::Ordering;
 
 use crate::finding::arn::{self, Arn};
 use crate::finding::columns::Column;
-use crate::finding::fields::{Table, To, get_any_case, walk};
+use crate::finding::fields::{Table, To, get_any_case, walk, walk_elements};
 use crate::finding::json::{Json, Object};
 use crate::finding::row::{
     Cell, Entity, Reading, Row, compare, is_absent, read_int, read_map, read_text, some_text,
@@ -203,23 +203,7 @@ fn read_entities<'j>(row: &mut Row<'j, '_>, name: &'j str, value: &'j Json<'j>) 
     }
     let mut sorted: Vec<&Json<'_>> = elements.iter().collect();
     sorted.sort_by(|left, right| compare_entities(left, right));
-    let mark = row.leftovers.open_array(name);
-    let mut entities = Vec::with_capacity(sorted.len());
-    for element in sorted {
-        match element {
-            Json::Object(members) => {
-                let opened = row.leftovers.open_element();
-                entities.push(read_entity(row, members));
-                row.leftovers.close(opened);
-            }
-            _ if is_absent(element) => {}
-            _ => {
-                row.count_unreadable(Column::Entities);
-                row.leftovers.put_element(element);
-            }
-        }
-    }
-    row.leftovers.close(mark);
+    let entities = walk_elements(row, Column::Entities, name, sorted, read_entity);
     row.set(Column::Entities, Cell::Entities(entities));
 }
 
@@ -273,6 +257,7 @@ fn fill_once<T>(field: &mut Option<T>, value: Option<T>) -> bool {
 }
 
 #[cfg(test)]
+#[expect(clippy::needless_raw_string_hashes, reason = "expect_test writes them so")]
 mod tests {
     use expect_test::{Expect, expect};
 

@@ -1,311 +1,26 @@
 //! Findings in the Open Cybersecurity Schema Framework to a row.
 //!
 //! In: the finding, of any class of category 2. Out: its key, its clocks, and the cells of its row.
-//! What can go wrong: a finding without any uid has no identity. Labels and statuses become those of
-//! ASFF. A time may come twice, as milliseconds and as text (`…_dt`): either is read, and one that
-//! says another millisecond is left over.
+//! What can go wrong: a finding without any uid has no identity. Labels and statuses become those
+//! of ASFF. A time may come twice, as milliseconds and as text (`…_dt`): either is read, and one
+//! that says another millisecond is left over.
 
 use std::borrow::Cow;
 
 use crate::finding::columns::Column;
 use crate::finding::envelope::Shape;
-use crate::finding::fields::{Field, Table, To, walk};
+use crate::finding::fields::{walk, walk_elements};
 use crate::finding::from_asff::{fill_health_event, fill_place, fill_severity, set};
 use crate::finding::json::{Json, Object};
+use crate::finding::ocsf_fields::{FINDING, RESOURCE_KEPT};
 use crate::finding::product::is_health;
 use crate::finding::row::{
     Cell, Resource, Row, TextMap, as_text, is_absent, read_int, read_map, some_text, term,
 };
 use crate::finding::time;
 
-/// The attributes of the finding classes (OCSF 1.0 to 1.9).
-pub(super) static FINDING: Table = Table {
-    path: "ocsf",
-    any_case: false,
-    fields: &[
-        ("action", To::Keep),
-        ("action_id", To::Keep),
-        ("activity", To::Keep),
-        ("activity_id", To::Keep),
-        ("activity_name", To::Keep),
-        ("actor", To::Keep),
-        ("ai_model", To::Keep),
-        ("ai_operation", To::Keep),
-        ("analytic", To::Keep),
-        ("anomaly_analyses", To::Keep),
-        ("api", To::Keep),
-        ("application", To::Keep),
-        ("assignee", To::Keep),
-        ("assignee_group", To::Keep),
-        ("attacks", To::Keep),
-        ("authorizations", To::Keep),
-        ("category_name", To::Keep),
-        ("category_uid", To::Keep),
-        ("cis_csc", To::Keep),
-        ("class_name", To::Keep),
-        ("class_uid", To::Keep),
-        ("cloud", To::Nested(&CLOUD, Column::Region)),
-        ("comment", To::Column(Column::NoteText)),
-        ("compliance", To::Nested(&COMPLIANCE, Column::ComplianceStatus)),
-        ("confidence", To::Keep),
-        ("confidence_id", To::Keep),
-        ("confidence_score", To::Column(Column::Confidence)),
-        ("count", To::Keep),
-        ("data", To::Keep),
-        ("data_security", To::Keep),
-        ("data_sources", To::Keep),
-        ("database", To::Keep),
-        ("databucket", To::Keep),
-        ("desc", To::Keep),
-        ("device", To::Keep),
-        ("disposition", To::Keep),
-        ("disposition_id", To::Keep),
-        ("duration", To::Keep),
-        ("end_time", To::Column(Column::EndTime)),
-        ("end_time_dt", To::Column(Column::EndTime)),
-        ("enrichments", To::Keep),
-        ("event_code", To::Keep),
-        ("evidence", To::Keep),
-        ("evidences", To::Keep),
-        ("file", To::Keep),
-        ("finding", To::Nested(&FINDING_OF_OLD, Column::Title)),
-        ("finding_info", To::Nested(&FINDING_INFO, Column::Title)),
-        ("finding_info_list", To::Keep),
-        ("firewall_rule", To::Keep),
-        ("impact", To::Keep),
-        ("impact_id", To::Keep),
-        ("impact_score", To::Keep),
-        ("is_alert", To::Keep),
-        ("is_suspected_breach", To::Keep),
-        ("job", To::Keep),
-        ("kill_chain", To::Keep),
-        ("logged_time", To::Drop),
-        ("logged_time_dt", To::Drop),
-        ("malware", To::Keep),
-        ("malware_scan_info", To::Keep),
-        ("message", To::Column(Column::NoteText)),
-        ("metadata", To::Nested(&METADATA, Column::ProductArn)),
-        ("nist", To::Keep),
-        ("observables", To::Keep),
-        ("osint", To::Keep),
-        ("policy", To::Keep),
-        ("priority", To::Keep),
-        ("priority_id", To::Keep),
-        ("process", To::Keep),
-        ("processed_time", To::Drop),
-        ("processed_time_dt", To::Drop),
-        ("raw_data", To::Keep),
-        ("raw_data_hash", To::Keep),
-        ("raw_data_size", To::Keep),
-        ("related_events", To::Keep),
-        ("related_events_count", To::Keep),
-        ("remediation", To::Nested(&REMEDIATION, Column::RemediationText)),
-        ("resource", To::Special(read_resources)),
-        ("resources", To::Special(read_resources)),
-        ("risk_details", To::Keep),
-        ("risk_level", To::Keep),
-        ("risk_level_id", To::Keep),
-        ("risk_score", To::Keep),
-        ("severity", To::Column(Column::SeverityOriginal)),
-        ("severity_id", To::Special(keep_unknown_severity)),
-        ("src_url", To::Column(Column::SourceUrl)),
-        ("start_time", To::Column(Column::StartTime)),
-        ("start_time_dt", To::Column(Column::StartTime)),
-        ("state", To::Keep),
-        ("state_id", To::Keep),
-        ("status", To::Special(keep_other_status)),
-        ("status_code", To::Keep),
-        ("status_detail", To::Keep),
-        ("status_id", To::Special(keep_unknown_status)),
-        ("table", To::Keep),
-        ("ticket", To::Keep),
-        ("tickets", To::Keep),
-        ("time", To::Keep),
-        ("time_dt", To::Keep),
-        ("timezone_offset", To::Keep),
-        ("type_name", To::Keep),
-        ("type_uid", To::Keep),
-        ("unmapped", To::Keep),
-        ("url", To::Keep),
-        ("user", To::Keep),
-        ("vendor_attributes", To::Keep),
-        ("verdict", To::Keep),
-        ("verdict_id", To::Keep),
-        ("vulnerabilities", To::Keep),
-    ],
-};
-
-static CLOUD: Table = Table {
-    path: "ocsf.cloud",
-    any_case: false,
-    fields: &[
-        ("account", To::Nested(&ACCOUNT, Column::AccountId)),
-        ("account_type", To::Keep),
-        ("account_type_id", To::Keep),
-        ("cloud_partition", To::Column(Column::AwsPartition)),
-        ("org", To::Keep),
-        ("project_uid", To::Keep),
-        ("provider", To::Keep),
-        ("region", To::Column(Column::Region)),
-        ("resource_uid", To::Keep),
-        ("zone", To::Keep),
-    ],
-};
-
-static ACCOUNT: Table = Table {
-    path: "ocsf.cloud.account",
-    any_case: false,
-    fields: &[
-        ("labels", To::Keep),
-        ("name", To::Column(Column::AccountName)),
-        ("tags", To::Keep),
-        ("type", To::Keep),
-        ("type_id", To::Keep),
-        ("uid", To::Column(Column::AccountId)),
-    ],
-};
-
-static COMPLIANCE: Table = Table {
-    path: "ocsf.compliance",
-    any_case: false,
-    fields: &[
-        ("assessments", To::Keep),
-        ("category", To::Keep),
-        ("checks", To::Keep),
-        ("compliance_references", To::Keep),
-        ("compliance_standards", To::Keep),
-        ("control", To::Keep),
-        ("control_parameters", To::Keep),
-        ("desc", To::Keep),
-        ("requirements", To::Keep),
-        ("standards", To::Keep),
-        ("status", To::Special(keep_other_compliance)),
-        ("status_code", To::Keep),
-        ("status_detail", To::Keep),
-        ("status_details", To::Keep),
-        ("status_id", To::Keep),
-    ],
-};
-
-static FINDING_INFO: Table =
-    Table { path: "ocsf.finding_info", any_case: false, fields: FINDING_INFO_FIELDS };
-
-/// What `finding_info` was called before. In a finding that has both, columns are this one's, and what
-/// the other says differently is left over.
-static FINDING_OF_OLD: Table =
-    Table { path: "ocsf.finding", any_case: false, fields: FINDING_INFO_FIELDS };
-
-const FINDING_INFO_FIELDS: &[Field] = &[
-    ("analytic", To::Keep),
-    ("attack_graph", To::Keep),
-    ("attacks", To::Keep),
-    ("created_time", To::Column(Column::CreatedAt)),
-    ("created_time_dt", To::Column(Column::CreatedAt)),
-    ("data_sources", To::Keep),
-    ("desc", To::Column(Column::Description)),
-    ("first_seen_time", To::Column(Column::FirstObservedAt)),
-    ("first_seen_time_dt", To::Column(Column::FirstObservedAt)),
-    ("kill_chain", To::Keep),
-    ("last_seen_time", To::Column(Column::LastObservedAt)),
-    ("last_seen_time_dt", To::Column(Column::LastObservedAt)),
-    ("modified_time", To::Column(Column::UpdatedAt)),
-    ("modified_time_dt", To::Column(Column::UpdatedAt)),
-    ("product", To::Keep),
-    ("product_uid", To::Keep),
-    ("related_analytics", To::Keep),
-    ("related_events", To::Keep),
-    ("related_events_count", To::Keep),
-    ("remediation", To::Nested(&REMEDIATION, Column::RemediationText)),
-    ("src_url", To::Column(Column::SourceUrl)),
-    ("supporting_data", To::Keep),
-    ("tags", To::Keep),
-    ("title", To::Column(Column::Title)),
-    ("traits", To::Keep),
-    ("types", To::Column(Column::Types)),
-    ("uid", To::Column(Column::FindingId)),
-    ("uid_alt", To::Keep),
-];
-
-static METADATA: Table = Table {
-    path: "ocsf.metadata",
-    any_case: false,
-    fields: &[
-        ("correlation_uid", To::Keep),
-        ("debug", To::Keep),
-        ("event_code", To::Keep),
-        ("extension", To::Keep),
-        ("extensions", To::Keep),
-        ("is_truncated", To::Keep),
-        ("labels", To::Keep),
-        ("log_format", To::Keep),
-        ("log_level", To::Keep),
-        ("log_name", To::Keep),
-        ("log_provider", To::Keep),
-        ("log_source", To::Keep),
-        ("log_version", To::Keep),
-        ("logged_time", To::Drop),
-        ("logged_time_dt", To::Drop),
-        ("loggers", To::Keep),
-        ("modified_time", To::Keep),
-        ("modified_time_dt", To::Keep),
-        ("original_event_uid", To::Keep),
-        ("original_time", To::Keep),
-        ("processed_time", To::Drop),
-        ("processed_time_dt", To::Drop),
-        ("product", To::Nested(&PRODUCT, Column::ProductArn)),
-        ("profiles", To::Keep),
-        ("reporter", To::Keep),
-        ("sequence", To::Keep),
-        ("source", To::Keep),
-        ("tags", To::Keep),
-        ("tenant_uid", To::Keep),
-        ("transformation_info_list", To::Keep),
-        ("transmit_time", To::Keep),
-        ("transmit_time_dt", To::Keep),
-        ("uid", To::Keep),
-        ("untruncated_size", To::Keep),
-        ("version", To::Keep),
-    ],
-};
-
-static PRODUCT: Table = Table {
-    path: "ocsf.metadata.product",
-    any_case: false,
-    fields: &[
-        ("cpe_name", To::Keep),
-        ("data_classification", To::Keep),
-        ("data_classifications", To::Keep),
-        ("feature", To::Nested(&FEATURE, Column::GeneratorId)),
-        ("lang", To::Keep),
-        ("name", To::Column(Column::ProductName)),
-        ("path", To::Keep),
-        ("uid", To::Column(Column::ProductArn)),
-        ("url_string", To::Keep),
-        ("vendor_name", To::Column(Column::CompanyName)),
-        ("version", To::Keep),
-    ],
-};
-
-static FEATURE: Table = Table {
-    path: "ocsf.metadata.product.feature",
-    any_case: false,
-    fields: &[("name", To::Keep), ("uid", To::Column(Column::GeneratorId)), ("version", To::Keep)],
-};
-
-static REMEDIATION: Table = Table {
-    path: "ocsf.remediation",
-    any_case: false,
-    fields: &[
-        ("cis_controls", To::Keep),
-        ("desc", To::Column(Column::RemediationText)),
-        ("kb_article_list", To::Keep),
-        ("kb_articles", To::Keep),
-        ("references", To::Special(read_references)),
-    ],
-};
-
-/// The finding's uid, where the classes have it: `finding_info`, the older `finding`, the list of an
-/// incident, at last the uid of the event itself.
+/// The finding's uid, where the classes have it: `finding_info`, the older `finding`, the list of
+/// an incident, at last the uid of the event itself.
 pub(super) fn id<'j>(finding: &'j Object<'j>) -> Option<Cow<'j, str>> {
     let uid_of = |name| some_text(finding.get(name).and_then(|object| object.get("uid")));
     let uids_of_list = || {
@@ -495,23 +210,23 @@ fn fill_processed<'j>(row: &mut Row<'j, '_>, finding: &'j Object<'j>) {
 }
 
 /// The number of a severity is in its label, unless it is none of the known ones.
-fn keep_unknown_severity<'j>(row: &mut Row<'j, '_>, name: &'j str, value: &'j Json<'j>) {
+pub(super) fn keep_unknown_severity<'j>(row: &mut Row<'j, '_>, name: &'j str, value: &'j Json<'j>) {
     keep_unless(row, name, value, matches!(read_int(value), Some(1..=6)));
 }
 
 /// The number of a status is in the workflow status, unless it is none of those.
-fn keep_unknown_status<'j>(row: &mut Row<'j, '_>, name: &'j str, value: &'j Json<'j>) {
+pub(super) fn keep_unknown_status<'j>(row: &mut Row<'j, '_>, name: &'j str, value: &'j Json<'j>) {
     keep_unless(row, name, value, matches!(read_int(value), Some(1..=4)));
 }
 
 /// A status is in the workflow status, unless its number says another.
-fn keep_other_status<'j>(row: &mut Row<'j, '_>, name: &'j str, value: &'j Json<'j>) {
+pub(super) fn keep_other_status<'j>(row: &mut Row<'j, '_>, name: &'j str, value: &'j Json<'j>) {
     let status = some_text(Some(value)).and_then(workflow_term);
     let is_there = status.is_some() && status == row.text(Column::WorkflowStatus);
     keep_text_unless(row, Column::WorkflowStatus, name, value, is_there);
 }
 
-fn keep_other_compliance<'j>(row: &mut Row<'j, '_>, name: &'j str, value: &'j Json<'j>) {
+pub(super) fn keep_other_compliance<'j>(row: &mut Row<'j, '_>, name: &'j str, value: &'j Json<'j>) {
     let status = some_text(Some(value)).map(compliance_term);
     let is_there = status.is_some() && status == row.text(Column::ComplianceStatus);
     keep_text_unless(row, Column::ComplianceStatus, name, value, is_there);
@@ -537,7 +252,7 @@ fn keep_unless(row: &mut Row<'_, '_>, name: &str, value: &Json<'_>, is_there: bo
 }
 
 /// The first reference is the link; more of them are left over, all together.
-fn read_references<'j>(row: &mut Row<'j, '_>, name: &'j str, value: &'j Json<'j>) {
+pub(super) fn read_references<'j>(row: &mut Row<'j, '_>, name: &'j str, value: &'j Json<'j>) {
     let Json::Array(references) = value else {
         if !is_absent(value) {
             row.unreadable(Column::RemediationUrl, name, value);
@@ -549,35 +264,21 @@ fn read_references<'j>(row: &mut Row<'j, '_>, name: &'j str, value: &'j Json<'j>
         row.set_some_text(Column::RemediationUrl, first);
     }
     let is_there = first.is_some() && first == row.text(Column::RemediationUrl);
-    if !references.is_empty() && !(is_there && references.len() == 1) {
+    if !references.is_empty() && (!is_there || references.len() > 1) {
         row.leftovers.put(name, value);
     }
 }
 
 /// Reads `resources`, or the single `resource` of older versions.
-fn read_resources<'j>(row: &mut Row<'j, '_>, name: &'j str, value: &'j Json<'j>) {
+pub(super) fn read_resources<'j>(row: &mut Row<'j, '_>, name: &'j str, value: &'j Json<'j>) {
     let mut resources = match row.cell(Column::Resources) {
         Cell::Resources(resources) => resources.clone(),
         _ => Vec::new(),
     };
     match value {
         Json::Array(elements) => {
-            let mark = row.leftovers.open_array(name);
-            for element in elements {
-                match element {
-                    Json::Object(members) => {
-                        let opened = row.leftovers.open_element();
-                        resources.push(read_resource(row, members));
-                        row.leftovers.close(opened);
-                    }
-                    _ if is_absent(element) => {}
-                    _ => {
-                        row.count_unreadable(Column::Resources);
-                        row.leftovers.put_element(element);
-                    }
-                }
-            }
-            row.leftovers.close(mark);
+            let read = walk_elements(row, Column::Resources, name, elements, read_resource);
+            resources.extend(read);
         }
         Json::Object(members) => {
             let mark = row.leftovers.open(name);
@@ -644,44 +345,14 @@ fn read_resource<'j>(row: &mut Row<'j, '_>, members: &'j Object<'j>) -> Resource
     resource
 }
 
-/// What OCSF says of a resource and the table does not.
-const RESOURCE_KEPT: [&str; 26] = [
-    "agent_list",
-    "created_time",
-    "created_time_dt",
-    "data_bucket",
-    "device",
-    "group",
-    "groups",
-    "hostname",
-    "image",
-    "ip",
-    "is_backed_up",
-    "modified_time",
-    "modified_time_dt",
-    "name",
-    "namespace",
-    "owner",
-    "parent_uid",
-    "provider",
-    "resource_relationship",
-    "role",
-    "role_id",
-    "service",
-    "type_id",
-    "uid_alt",
-    "version",
-    "zone",
-];
-
 /// The details of a resource as JSON: an object, or JSON inside a text as Security Lake writes it.
 fn details(value: &Json<'_>) -> String {
     let inside = value.as_str().and_then(|text| Json::parse(text).ok());
     inside.as_ref().unwrap_or(value).to_canonical()
 }
 
-/// Tags as an object, as a list of names and values, or as a list of `key=value`; and whether that is
-/// all that they say.
+/// Tags as an object, as a list of names and values, or as a list of `key=value`; and whether that
+/// is all that they say.
 fn read_tags<'j>(value: &'j Json<'j>) -> Option<(TextMap<'j>, bool)> {
     let Json::Array(elements) = value else {
         return read_map(value).map(|tags| (tags, true));
@@ -709,6 +380,7 @@ fn read_tag<'j>(tag: &'j Json<'j>) -> Option<(Cow<'j, str>, Option<Cow<'j, str>>
 }
 
 #[cfg(test)]
+#[expect(clippy::needless_raw_string_hashes, reason = "expect_test writes them so")]
 mod tests {
     use expect_test::{Expect, expect};
 

@@ -1,10 +1,11 @@
 //! Findings to rows: the one place where a row is put together.
 //!
-//! In: a finding as it was found, and its place. Out: Arrow batches with the schema of `columns`, and
-//! for each row what dedupe needs. What can go wrong: a finding without identity or without any
+//! In: a finding as it was found, and its place. Out: Arrow batches with the schema of `columns`,
+//! and for each row what dedupe needs. What can go wrong: a finding without identity or without any
 //! usable time is a [`Refusal`], and nothing of it is in the batch; a field that cannot be read is
 //! null and counted. Limit: the rows of one batch stay below [`BATCH_BYTES_MAX`], because Arrow
-//! counts a column's text with 32 bits; the caller asks [`RowsBuilder::bytes`] and finishes in time.
+//! counts a column's text with 32 bits; the caller asks [`RowsBuilder::bytes`] and finishes in
+//! time.
 
 use std::borrow::Cow;
 use std::mem::size_of;
@@ -206,8 +207,8 @@ impl RowsBuilder {
         self.keys.is_empty()
     }
 
-    /// About how many bytes the rows take as Arrow columns, with their keys: a sum over the rows that
-    /// depends on nothing else.
+    /// About how many bytes the rows take as Arrow columns, with their keys: a sum over the rows
+    /// that depends on nothing else.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
@@ -273,8 +274,9 @@ struct Clock {
     source: &'static str,
 }
 
-/// Reads the clocks of a finding and chooses the row's: the envelope's, except that copies of a native
-/// event share its own time where that is near; without an envelope's the finding's own, the best first.
+/// Reads the clocks of a finding and chooses the row's: the envelope's, except that copies of a
+/// native event share its own time where that is near; without an envelope's the finding's own, the
+/// best first.
 fn read_clock(found: &Found<'_>, body: &Object<'_>) -> Result<Clock, Refusal> {
     let event_ms = found.envelope.and_then(|event| event.time).and_then(time::parse);
     let clock = |reported_ms, source| Ok(Clock { event_ms, reported_ms, source });

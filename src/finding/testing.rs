@@ -67,10 +67,14 @@ pub(super) fn show(shape: Shape, text: &str, envelope: Option<Envelope<'_>>) -> 
             Cell::TextList(texts) => writeln!(shown, "{}: {texts:?}", spec.name).unwrap(),
             Cell::TextMap(map) => writeln!(shown, "{}: {map:?}", spec.name).unwrap(),
             Cell::Resources(resources) => {
-                resources.iter().for_each(|r| writeln!(shown, "{}: {r:?}", spec.name).unwrap());
+                for r in resources {
+                    writeln!(shown, "{}: {r:?}", spec.name).unwrap();
+                }
             }
             Cell::Entities(entities) => {
-                entities.iter().for_each(|e| writeln!(shown, "{}: {e:?}", spec.name).unwrap());
+                for e in entities {
+                    writeln!(shown, "{}: {e:?}", spec.name).unwrap();
+                }
             }
         }
     }
