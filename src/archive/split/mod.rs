@@ -1,0 +1,492 @@
+//! Bytes to documents.
+//!
+//! In: the decompressed bytes of one object, in pieces of any size. Out: its documents, parsed, and
+//! rejects for bytes that are none; what lies between (white space, commas, byte order marks, the
+//! brackets of one outer array, literal `\n` and `\r`) is counted. Every byte is in exactly one of the
+//! three, and none of it depends on how the bytes were cut into pieces.
+//!
+//! A document is found by its brackets (`bounds`) and parsed as it stands. Only where that fails,
+//! the bytes are read by a stricter and slower reader (`recover`), which knows where a broken
+//! value gives way to the next good one. What limits it: `document_bytes_max`, in memory as well;
+//! nesting of 127 levels; [`REJECT_BYTES_MAX`] bytes kept of a reject. Each byte is looked at a few
+//! times at most, whatever the bytes are: [`Splitter::work_bytes`] counts.
+
+mod bounds;
+mod lane;
+mod recover;
+mod repair;
+mod scalars;
+mod window;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::ops::Range;
+
+use crate::archive::split::bounds::Bounds;
+use crate::archive::split::lane::Fate;
+use crate::archive::split::recover::{Recovery, Status};
+use crate::archive::split::scalars::is_scalars;
+use crate::archive::split::window::Window;
+use crate::finding::json::{JsonError, JsonErrorKind};
+use crate::finding::reject::{REJECT_BYTES_MAX, Reason};
+
+pub use crate::archive::split::repair::{Parsed, parse};
+
+/// How far the slow reader goes ahead at once.
+const ADVANCE_BYTES: u64 = 4 << 10;
+
+/// How much white space may stand between `{` and the first name for the two to end a run of bytes
+/// that are no JSON.
+const LOOK_AHEAD_BYTES: u64 = 256;
+
+/// How to split.
+#[derive(Debug, Clone, Copy)]
+pub struct SplitLimits {
+    /// The longest document, in bytes.
+    pub document_bytes_max: usize,
+}
+
+/// A stretch of the object that is not between documents.
+#[derive(Debug)]
+pub enum Piece<'p> {
+    /// An object, or an array inside the outer array.
+    Document {
+        /// Its bytes in the object.
+        range: Range<u64>,
+        /// Those bytes as they stand.
+        bytes: &'p [u8],
+        /// Its text and tree.
+        parsed: Parsed<'p>,
+    },
+    /// Bytes that are no document.
+    Reject {
+        /// All of them, in the object.
+        range: Range<u64>,
+        /// Why.
+        reason: Reason,
+        /// What exactly is wrong.
+        detail: String,
+        /// The first [`REJECT_BYTES_MAX`] of them.
+        bytes: &'p [u8],
+    },
+}
+
+/// Splits one object.
+pub struct Splitter {
+    document_bytes_max: u64,
+    window: Window,
+    /// Everything before is a document, between, or rejected, or belongs to the state.
+    at: u64,
+    state: State,
+    in_array: bool,
+    finished: bool,
+    between: u64,
+    /// Up to here a fast scan has failed already; values that start before are read by `recovery`.
+    suspect_until: u64,
+    recovery: Recovery,
+    /// The first bytes of the reject in the making, and the offset behind them.
+    held: Vec<u8>,
+    held_until: u64,
+    repaired: String,
+    work: u64,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Between documents.
+    Between,
+    /// In bytes that are no document; up to `end` without the separators that may follow.
+    Junk { start: u64, end: u64 },
+    /// In a value whose end is being looked for.
+    Value { start: u64, bounds: Bounds },
+    /// In a value of a suspect region.
+    Suspect { start: u64 },
+    /// In a value that is no JSON; its end, or a new beginning, is being looked for.
+    Broken { start: u64, reason: Reason, detail: String, bounds: Bounds },
+}
+
+/// What a step of the search leads to.
+enum Found {
+    /// Go on.
+    Nothing,
+    /// More bytes are wanted, or there are none.
+    End,
+    /// A value's bytes, balanced.
+    Value(Range<u64>),
+    /// A reject, whose bytes are held.
+    Reject { range: Range<u64>, reason: Reason, detail: String },
+}
+
+/// What stands at a place between documents.
+enum Separator {
+    Bytes(u64),
+    /// It depends on bytes that are not there yet.
+    Unsure,
+    None,
+    End,
+}
+
+impl Splitter {
+    /// A splitter before the first byte of an object.
+    pub fn new(limits: SplitLimits) -> Self {
+        let document_bytes_max = limits.document_bytes_max as u64;
+        Self {
+            document_bytes_max,
+            window: Window::default(),
+            at: 0,
+            state: State::Between,
+            in_array: false,
+            finished: false,
+            between: 0,
+            suspect_until: 0,
+            recovery: Recovery::new(document_bytes_max),
+            held: Vec::new(),
+            held_until: 0,
+            repaired: String::new(),
+            work: 0,
+        }
+    }
+
+    /// Takes the next bytes of the object.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.room().extend_from_slice(bytes);
+    }
+
+    /// The buffer to append the next bytes of the object to, for those who have none to copy from;
+    /// what stands in it must stay.
+    pub fn room(&mut self) -> &mut Vec<u8> {
+        debug_assert!(!self.finished, "bytes after the end");
+        let floor = match &self.state {
+            State::Between | State::Junk { .. } => self.at,
+            State::Value { start, .. } | State::Suspect { start } => *start,
+            State::Broken { bounds, .. } => bounds.at,
+        };
+        self.window.room(floor)
+    }
+
+    /// Says that the object has no more bytes.
+    pub fn finish(&mut self) {
+        self.finished = true;
+    }
+
+    /// Bytes between documents so far.
+    pub fn between_documents_bytes(&self) -> u64 {
+        self.between
+    }
+
+    /// Bytes that were looked at so far, each as often as it was: what limits time.
+    pub fn work_bytes(&self) -> u64 {
+        self.work
+    }
+
+    /// Hands the next piece to `take`; `None` when more bytes are wanted, or after the end.
+    pub fn next<R>(&mut self, take: impl FnOnce(Piece<'_>) -> R) -> Option<R> {
+        loop {
+            match self.find() {
+                Found::Nothing => {}
+                Found::End => return None,
+                Found::Value(range) => {
+                    let bytes = self.window.slice(range.clone());
+                    self.work += bytes.len() as u64;
+                    match parse(bytes, &mut self.repaired) {
+                        Ok(parsed) => {
+                            self.at = range.end;
+                            self.state = State::Between;
+                            return Some(take(Piece::Document { range, bytes, parsed }));
+                        }
+                        Err(error) => self.no_json(&range, error),
+                    }
+                }
+                Found::Reject { range, reason, detail } => {
+                    let bytes = &self.held;
+                    return Some(take(Piece::Reject { range, reason, detail, bytes }));
+                }
+            }
+        }
+    }
+
+    fn find(&mut self) -> Found {
+        match &mut self.state {
+            State::Between => self.between(),
+            State::Junk { start, end } => {
+                let (start, end) = (*start, *end);
+                self.junk(start, end)
+            }
+            State::Value { start, bounds } => {
+                let (start, limit) = (*start, *start + self.document_bytes_max);
+                let before = bounds.at;
+                let end = bounds.run(&self.window, limit);
+                self.work += bounds.at - before;
+                if let Some(end) = end {
+                    return Found::Value(start..end);
+                }
+                if self.window.end() < limit && !self.finished {
+                    return Found::End;
+                }
+                self.suspect_until = self.suspect_until.max(limit.min(self.window.end()));
+                self.state = State::Suspect { start };
+                Found::Nothing
+            }
+            State::Suspect { start } => {
+                let start = *start;
+                self.suspect(start)
+            }
+            State::Broken { .. } => self.broken(),
+        }
+    }
+
+    fn between(&mut self) -> Found {
+        loop {
+            match self.separator(self.at) {
+                Separator::Bytes(bytes) => {
+                    self.at += bytes;
+                    self.between += bytes;
+                    self.work += bytes;
+                }
+                Separator::Unsure | Separator::End => return Found::End,
+                Separator::None => break,
+            }
+        }
+        let start = self.at;
+        self.state = match self.window.byte(start) {
+            Some(b'{') => self.value(start),
+            Some(b'[') if self.in_array => self.value(start),
+            Some(b'[') => {
+                self.in_array = true;
+                self.at += 1;
+                self.between += 1;
+                State::Between
+            }
+            Some(b']') if self.in_array => {
+                self.in_array = false;
+                self.at += 1;
+                self.between += 1;
+                State::Between
+            }
+            _ => {
+                self.hold_from(start);
+                State::Junk { start, end: start }
+            }
+        };
+        Found::Nothing
+    }
+
+    fn value(&self, start: u64) -> State {
+        if start < self.suspect_until {
+            State::Suspect { start }
+        } else {
+            State::Value { start, bounds: Bounds::new(start) }
+        }
+    }
+
+    fn separator(&self, at: u64) -> Separator {
+        let Some(first) = self.window.byte(at) else { return Separator::End };
+        let sure = if self.finished { Separator::None } else { Separator::Unsure };
+        match first {
+            b' ' | b'\t' | b'\n' | b'\r' | b',' => Separator::Bytes(1),
+            b'\\' => match self.window.byte(at + 1) {
+                Some(b'n' | b'r') => Separator::Bytes(2),
+                Some(_) => Separator::None,
+                None => sure,
+            },
+            0xef => match (self.window.byte(at + 1), self.window.byte(at + 2)) {
+                (Some(0xbb), Some(0xbf)) => Separator::Bytes(3),
+                (Some(0xbb) | None, None) => sure,
+                _ => Separator::None,
+            },
+            _ => Separator::None,
+        }
+    }
+
+    /// Goes on in bytes that are no document, up to what may be one.
+    fn junk(&mut self, start: u64, mut end: u64) -> Found {
+        let before = self.at;
+        let ends = loop {
+            match self.separator(self.at) {
+                Separator::Bytes(bytes) => {
+                    self.at += bytes;
+                    continue;
+                }
+                Separator::Unsure => break false,
+                Separator::End => break self.finished,
+                Separator::None => {}
+            }
+            match self.window.byte(self.at) {
+                // The first byte is what made it junk.
+                Some(b']') if self.in_array && end > start => break true,
+                Some(b'{') => match self.has_name(self.at + 1) {
+                    Some(true) => break true,
+                    Some(false) => {}
+                    None => break false,
+                },
+                _ => {}
+            }
+            self.at += 1;
+            end = self.at;
+        };
+        self.work += self.at - before;
+        self.hold(self.at);
+        if !ends {
+            self.state = State::Junk { start, end };
+            return Found::End;
+        }
+        self.state = State::Between;
+        self.between += self.at - end;
+        self.held.truncate(usize::try_from(end - start).unwrap_or(usize::MAX));
+        let (reason, detail) = if is_scalars(&self.held) {
+            (Reason::Scalars, "top-level values that are neither an object nor an array")
+        } else {
+            (Reason::NotJson, "bytes that are no JSON document")
+        };
+        Found::Reject { range: start..end, reason, detail: detail.to_owned() }
+    }
+
+    /// Whether a member's name follows at `at`; `None` when that cannot be told yet. A quote stands
+    /// behind a bracket in no string, where it would have a backslash before it.
+    fn has_name(&self, at: u64) -> Option<bool> {
+        for offset in 0..LOOK_AHEAD_BYTES {
+            match self.window.byte(at + offset) {
+                Some(b' ' | b'\t' | b'\n' | b'\r') => {}
+                Some(byte) => return Some(byte == b'"'),
+                None => return self.finished.then_some(false),
+            }
+        }
+        Some(false)
+    }
+
+    /// Tells whether a value of a suspect region is valid.
+    fn suspect(&mut self, start: u64) -> Found {
+        self.recovery.begin(start);
+        self.recovery.prune(start);
+        while self.recovery.at <= start || self.recovery.status(start) == Status::Open {
+            if !self.advance() {
+                if !self.finished {
+                    return Found::End;
+                }
+                self.recovery.finish();
+            }
+        }
+        let fate = match self.recovery.status(start) {
+            Status::Dead(fault, at) => Some(Fate::Dead(fault, at)),
+            Status::Open | Status::Forgotten => {
+                let (fate, work) =
+                    recover::read_again(&self.window, start, self.document_bytes_max);
+                self.work += work;
+                fate
+            }
+        };
+        match fate {
+            Some(Fate::Closed(end)) => return Found::Value(start..end),
+            Some(Fate::Dead(fault, at)) => {
+                let (reason, detail) = fault.explain(start, at, self.document_bytes_max);
+                self.break_off(start, reason, detail);
+            }
+            // The end of the bytes is all that can keep it open: they were read before.
+            None => {
+                let (reason, detail) =
+                    lane::Fault::Cut.explain(start, self.window.end(), self.document_bytes_max);
+                self.break_off(start, reason, detail);
+            }
+        }
+        Found::Nothing
+    }
+
+    /// Deals with a balanced value that the parser refused.
+    fn no_json(&mut self, range: &Range<u64>, error: JsonError) {
+        if matches!(self.state, State::Value { .. }) {
+            self.suspect_until = self.suspect_until.max(range.end);
+            self.state = State::Suspect { start: range.start };
+            return;
+        }
+        // The strict reader found it valid; the parser has the last word.
+        let reason = match error.kind {
+            JsonErrorKind::TooDeep => Reason::TooDeep,
+            JsonErrorKind::Truncated | JsonErrorKind::Syntax => Reason::NotJson,
+        };
+        self.break_off(range.start, reason, error.message);
+    }
+
+    fn break_off(&mut self, start: u64, reason: Reason, detail: String) {
+        self.hold_from(start);
+        self.state = State::Broken { start, reason, detail, bounds: Bounds::new(start) };
+    }
+
+    /// Looks for the end of a broken value, or for a new beginning inside it.
+    fn broken(&mut self) -> Found {
+        loop {
+            let State::Broken { start, bounds, .. } = &mut self.state else {
+                return Found::Nothing;
+            };
+            let start = *start;
+            let potential = self.recovery.first_potential(start);
+            let until = potential.map_or(self.recovery.at, |potential| potential.start);
+            let before = bounds.at;
+            let balanced = bounds.run(&self.window, until);
+            let at = bounds.at;
+            self.work += at - before;
+            self.hold(at);
+            self.recovery.prune(at);
+            let end = match (balanced, potential) {
+                (Some(end), _) => Some(end),
+                (None, Some(potential)) if potential.is_good => Some(potential.start),
+                (None, _) if self.advance() => None,
+                (None, _) if !self.finished => return Found::End,
+                (None, Some(_)) => {
+                    self.recovery.finish();
+                    None
+                }
+                (None, None) => Some(self.window.end()),
+            };
+            if let Some(end) = end {
+                return self.reject_broken(end);
+            }
+        }
+    }
+
+    fn reject_broken(&mut self, end: u64) -> Found {
+        self.hold(end);
+        self.at = end;
+        match std::mem::replace(&mut self.state, State::Between) {
+            State::Broken { start, reason, detail, .. } => {
+                Found::Reject { range: start..end, reason, detail }
+            }
+            _ => Found::Nothing,
+        }
+    }
+
+    /// Lets the slow reader go ahead; `false` when it is at the end of the bytes.
+    fn advance(&mut self) -> bool {
+        let until = self.recovery.at + ADVANCE_BYTES;
+        let bytes = self.recovery.advance(&self.window, until, self.in_array);
+        self.work += bytes;
+        bytes > 0
+    }
+
+    /// Begins to hold a reject's bytes.
+    fn hold_from(&mut self, start: u64) {
+        self.held.clear();
+        self.held_until = start;
+    }
+
+    /// Holds the bytes before `until`, as far as there is room, so that the window may forget them.
+    fn hold(&mut self, until: u64) {
+        let room = REJECT_BYTES_MAX - self.held.len().min(REJECT_BYTES_MAX);
+        let end = until.min(self.held_until + room as u64);
+        if self.held_until < end {
+            self.held.extend_from_slice(self.window.slice(self.held_until..end));
+            self.held_until = end;
+        }
+    }
+}
+
+impl fmt::Debug for Splitter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Splitter")
+            .field("at", &self.at)
+            .field("state", &self.state)
+            .field("in_array", &self.in_array)
+            .finish_non_exhaustive()
+    }
+}
