@@ -44,8 +44,9 @@ use crate::store::{GetOptions, Store, StoreError, StoreErrorKind};
 /// How often the same conditional write is sent before its fate counts as unknown; the store has
 /// retried each of them already.
 pub(super) const ATTEMPTS: usize = 8;
-/// Records read at once while catching up; it grows to this while there are more.
-const READ_AHEAD_MAX: u64 = 32;
+/// Records read at once while catching up; it grows to this while there are more. A record with as many
+/// objects as it may hold is some 5 MB of JSON.
+const READ_AHEAD_MAX: u64 = 8;
 /// Deletions at once.
 const SWEEP_CONCURRENCY: usize = 16;
 /// Commits after which a new checkpoint is worth its bytes.

@@ -230,7 +230,7 @@ mod tests {
     #[tokio::test]
     async fn only_asked_ids_are_kept() {
         let (store, file) = stored(part(100), 100);
-        let even = |id: u128| id < 10 && id % 2 == 0;
+        let even = |id: u128| id < 10 && id.is_multiple_of(2);
         let known = known_ids(&store, Table::Findings, &[&file, &file], 2, &even).await.unwrap();
         let mut known: Vec<u128> = known.into_iter().collect();
         known.sort_unstable();

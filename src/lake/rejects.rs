@@ -140,6 +140,10 @@ pub fn partitions(rows: &[RejectRow], by: PartitionBy) -> Vec<Partition> {
 
 /// The rejects whose ids are not known yet, by partition of their arrival, each partition sorted by
 /// (object, offset, ordinal, reason), as one would look through an object. Batch 0 is `rows`.
+///
+/// An id that is known in any state was `open` before, so the state does not matter here. An object
+/// that is read again (reopened, or its commit's list of objects was lost) gives the same ids, so the
+/// files of the touched partitions are to be compared each time.
 pub fn select(rows: &[RejectRow], known: &IdSet, by: PartitionBy) -> Selection {
     let mut selection = Selection::default();
     let mut seen = IdSet::with_capacity_and_hasher(rows.len(), super::ids::IdState::default());
@@ -305,7 +309,7 @@ pub(super) mod tests {
         assert_eq!(id, FROZEN);
     }
 
-    /// Changing this doubles the rejects of every lake.
+    /// Computed by another program (Python's `xxhash`). Changing this doubles the rejects of every lake.
     const FROZEN: &str = "ac70ce005f8c3ba282a2aed2cf9d7981";
 
     #[test]
