@@ -9,7 +9,6 @@ mod folder;
 mod memory;
 mod open;
 mod s3;
-mod s3_error;
 mod uri;
 mod walk;
 

@@ -4,7 +4,7 @@
 //! Pure, so that the whole table can be tested without a server. Codes are those of
 //! <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>.
 
-use super::{StoreError, StoreErrorKind};
+use crate::store::{StoreError, StoreErrorKind};
 
 /// What was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
