@@ -8,9 +8,10 @@ use futures::future::join_all;
 use futures::{StreamExt as _, TryStreamExt as _};
 use healthtrail::store::{
     GetOptions, ObjectMeta, S3Options, Store, StoreErrorKind, StoreOptions, StoreResult, open,
+    sha256_hex,
 };
 
-use crate::support::{client, keys, on_every_store, put, sha256, with_s3};
+use crate::support::{client, keys, on_every_store, put, with_s3};
 
 const EMPTY_SHA256: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
@@ -29,7 +30,7 @@ async fn what_is_put_is_got_and_told() {
         assert_eq!(get(&*store, "a/b/c").await, "hello");
         let head = store.head("a/b/c").await.unwrap().unwrap();
         assert_eq!((&*head.key, head.size, head.archived), ("a/b/c", 5, false));
-        assert_eq!(head.sha256, Some(sha256(b"hello")));
+        assert_eq!(head.sha256, Some(sha256_hex(b"hello")));
         let listed: Vec<ObjectMeta> = store.list("").try_collect().await.unwrap();
         assert_eq!(listed.len(), 1);
         assert_eq!(listed[0].etag, head.etag);
@@ -114,7 +115,7 @@ async fn odd_keys_survive() {
         for key in odd {
             assert_eq!(get(&*store, key).await, key);
             let head = store.head(key).await.unwrap().unwrap();
-            assert_eq!(head.sha256, Some(sha256(key.as_bytes())), "{key}");
+            assert_eq!(head.sha256, Some(sha256_hex(key.as_bytes())), "{key}");
             let copy = format!("copy/{key}");
             store.copy_new(key, &copy).await.unwrap();
             assert_eq!(get(&*store, &copy).await, key);
@@ -165,7 +166,7 @@ async fn listings_run_over_many_pages() {
 /// What was written, or `None` for a writer that came too late.
 async fn race(store: Arc<dyn Store>, key: String, writer: u32) -> Option<Bytes> {
     let bytes = Bytes::from(format!("writer {writer}"));
-    let sha256 = sha256(&bytes);
+    let sha256 = sha256_hex(&bytes);
     // A race that the server would not decide is sent again.
     loop {
         match store.put_new(&key, bytes.clone(), &sha256).await {
@@ -250,7 +251,7 @@ async fn a_copy_is_made_once_and_stands_alone() {
         assert_eq!(kind(store.copy_new("foreign", table).await), StoreErrorKind::Precondition);
         store.delete(staged).await.unwrap();
         let head = store.head(table).await.unwrap().unwrap();
-        assert_eq!((head.size, head.sha256), (4, Some(sha256(b"rows"))));
+        assert_eq!((head.size, head.sha256), (4, Some(sha256_hex(b"rows"))));
         assert_eq!(get(&*store, table).await, "rows");
         let gone = store.copy_new(staged, "findings/b").await.unwrap_err();
         assert_eq!((gone.kind, gone.uri), (StoreErrorKind::NotFound, store.uri(staged)));
@@ -265,7 +266,7 @@ async fn large_objects_come_back_whole() {
         let bytes: Vec<u8> = (0..20_u32 << 18).flat_map(|n| (n ^ (n >> 7)).to_le_bytes()).collect();
         let bytes = Bytes::from(bytes);
         assert_eq!(bytes.len(), 20 << 20);
-        let sha256 = sha256(&bytes);
+        let sha256 = sha256_hex(&bytes);
         store.put_new("large", bytes.clone(), &sha256).await.unwrap();
         assert!(get(&*store, "large").await == bytes);
         let middle = GetOptions::default().range(7_000_001..19_000_001);

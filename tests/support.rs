@@ -7,23 +7,19 @@ use std::sync::{Arc, Once};
 
 use bytes::Bytes;
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
-use healthtrail::store::{Faulty, Folder, Memory, S3Options, Store, StoreOptions, open};
-use sha2::{Digest as _, Sha256};
+use healthtrail::store::{
+    Faulty, Folder, Memory, S3Options, Store, StoreOptions, open, sha256_hex,
+};
 
 /// The address of an S3 server on this machine; credentials and Region come from the usual variables.
 const S3_ENDPOINT: &str = "HEALTHTRAIL_TEST_S3_ENDPOINT";
 /// Set by `tests/run`: a test that would be skipped for want of a server fails instead.
 const REQUIRE_SERVERS: &str = "HEALTHTRAIL_TEST_REQUIRE_SERVERS";
 
-/// The SHA-256 as the store takes it.
-pub(crate) fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// Writes an object whose hash is that of its bytes.
 pub(crate) async fn put(store: &dyn Store, key: &str, bytes: impl Into<Bytes>) {
     let bytes = bytes.into();
-    let sha256 = sha256(&bytes);
+    let sha256 = sha256_hex(&bytes);
     store.put(key, bytes, &sha256).await.unwrap();
 }
 
@@ -81,6 +77,7 @@ where
 fn say_once() {
     static SAID: Once = Once::new();
     SAID.call_once(|| {
+        #[expect(clippy::explicit_write, reason = "the harness would catch what eprintln says")]
         writeln!(stderr(), "SKIPPED on S3: {S3_ENDPOINT} is not set; tests/run sets it").unwrap();
     });
 }

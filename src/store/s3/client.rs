@@ -28,7 +28,7 @@ pub(super) const ATTEMPTS: u32 = 5;
 /// The first pause before something is sent again; it doubles each time, up to 20 s.
 pub(super) const PAUSE: Duration = Duration::from_secs(1);
 /// Time until an answer begins, beside what a body needs.
-pub(super) const ANSWER: Duration = Duration::from_secs(60);
+pub(super) const ANSWER: Duration = Duration::from_mins(1);
 /// Time for a copy on the server: it moves up to 5 GiB before it answers.
 pub(super) const COPY: Duration = Duration::from_mins(15);
 /// Time for a connection, the handshake included.

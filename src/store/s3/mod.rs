@@ -261,20 +261,11 @@ impl S3 {
 
     /// An empty range cannot be asked for in HTTP; whether the object is there still counts.
     async fn get_nothing(&self, key: &str, options: &GetOptions) -> StoreResult<Bytes> {
-        match self.head_object(key, options.if_match.as_deref()).await? {
-            Some(_) => Ok(Bytes::new()),
-            None => {
-                let request = Request::Get { if_match: options.if_match.is_some() };
-                let answer = Answer {
-                    reached: Reached::Answered,
-                    status: 404,
-                    code: String::new(),
-                    message: String::new(),
-                    request_id: None,
-                };
-                Err(explain(request, &answer, self.uri(key)))
-            }
+        if self.head_object(key, options.if_match.as_deref()).await?.is_some() {
+            return Ok(Bytes::new());
         }
+        let request = Request::Get { if_match: options.if_match.is_some() };
+        Err(explain(request, &Answer::missing(), self.uri(key)))
     }
 
     /// The body as one piece; [`StoreErrorKind::Unavailable`] when it broke off, stood still, or
