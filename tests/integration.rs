@@ -1,4 +1,12 @@
-//! The one integration test binary: each further one would link the SDK, arrow and parquet again.
+//! All integration tests in one binary: each further one would link the SDK, arrow and parquet again.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "a test that meets something else than it expects has failed"
+)]
 
 mod failing;
 mod foreign;
@@ -6,5 +14,6 @@ mod house;
 mod on_s3;
 mod program;
 mod run;
+mod samples;
 mod store_contract;
 mod stores;
