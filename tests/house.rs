@@ -59,7 +59,7 @@ fn sources() -> Vec<Source> {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let text = fs::read_to_string(&path).unwrap();
-                let code = text.split("#[cfg(test)]\nmod ").next().unwrap().to_owned();
+                let code = before_inline_tests(&text).to_owned();
                 let name = path.file_stem().unwrap().to_str().unwrap();
                 if name == "tests" || name == "testing" || name.ends_with("_tests") {
                     continue;
@@ -71,6 +71,16 @@ fn sources() -> Vec<Source> {
     }
     assert!(sources.len() > 20, "the sources were not found");
     sources
+}
+
+/// Everything before an inline module of tests; a module in a file of its own only names it.
+fn before_inline_tests(text: &str) -> &str {
+    let starts = text.match_indices("\n#[cfg(test)]\n").map(|(at, _)| at);
+    let inline = starts.into_iter().find(|at| {
+        let item = text[*at..].lines().skip(2).find(|line| !line.starts_with(['#', ' ', ')']));
+        item.is_some_and(|line| line.contains("mod ") && line.ends_with('{'))
+    });
+    inline.map_or(text, |at| &text[..at])
 }
 
 /// Lines of code, with comments left out.
