@@ -8,13 +8,14 @@ use std::mem::size_of;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayBuilder, ArrayRef, BooleanBuilder, Int32Builder, Int64Builder, ListArray, ListBuilder,
-    MapBuilder, MapFieldNames, StringBuilder, StructArray, TimestampMillisecondBuilder,
+    Array, ArrayBuilder, ArrayRef, BooleanBuilder, Int32Builder, Int64Builder, ListArray,
+    ListBuilder, MapBuilder, MapFieldNames, StringBuilder, StructArray,
+    TimestampMillisecondBuilder,
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::datatypes::{DataType, Field};
 
-use crate::finding::columns::{Kind, entity_fields, map_key, map_value, resource_fields};
+use crate::finding::kinds::{Kind, entity_fields, map_key, map_value, resource_fields};
 use crate::finding::row::{Cell, Entity, Resource, TextMap};
 
 /// Bytes of an offset in a list, a map or a text.
@@ -32,25 +33,25 @@ pub(super) enum ColumnBuilder {
     Bool(BooleanBuilder),
     TextList(ListBuilder<StringBuilder>),
     TextMap(TextMapBuilder),
-    Resources(ResourcesBuilder),
-    Entities(EntitiesBuilder),
+    Resources(Box<ResourcesBuilder>),
+    Entities(Box<EntitiesBuilder>),
 }
 
 impl ColumnBuilder {
     pub(super) fn new(kind: Kind) -> Self {
         match kind {
-            Kind::Text => Self::Text(StringBuilder::new()),
-            Kind::Int => Self::Int(Int32Builder::new()),
-            Kind::Long => Self::Long(Int64Builder::new()),
+            Kind::Text => Self::Text(text_builder()),
+            Kind::Int => Self::Int(Int32Builder::with_capacity(0)),
+            Kind::Long => Self::Long(Int64Builder::with_capacity(0)),
             Kind::Timestamp => Self::Timestamp(time_builder()),
-            Kind::Bool => Self::Bool(BooleanBuilder::new()),
+            Kind::Bool => Self::Bool(BooleanBuilder::with_capacity(0)),
             Kind::TextList => {
                 let element = Field::new("element", DataType::Utf8, true);
-                Self::TextList(ListBuilder::new(StringBuilder::new()).with_field(element))
+                Self::TextList(ListBuilder::with_capacity(text_builder(), 0).with_field(element))
             }
             Kind::TextMap => Self::TextMap(TextMapBuilder::new()),
-            Kind::Resources => Self::Resources(ResourcesBuilder::new()),
-            Kind::Entities => Self::Entities(EntitiesBuilder::new()),
+            Kind::Resources => Self::Resources(Box::new(ResourcesBuilder::new())),
+            Kind::Entities => Self::Entities(Box::new(EntitiesBuilder::new())),
         }
     }
 
@@ -61,19 +62,31 @@ impl ColumnBuilder {
                 builder.append_value(text);
                 text.len()
             }
-            (Self::Int(builder), Cell::Int(integer)) => fixed(builder.append_value(*integer)),
-            (Self::Long(builder), Cell::Long(integer)) => fixed(builder.append_value(*integer)),
-            (Self::Timestamp(builder), Cell::Time(ms)) => fixed(builder.append_value(*ms)),
-            (Self::Bool(builder), Cell::Bool(value)) => fixed(builder.append_value(*value)),
             (Self::TextList(builder), Cell::TextList(texts)) => {
-                texts.iter().for_each(|text| builder.values().append_value(text));
+                for text in texts {
+                    builder.values().append_value(text);
+                }
                 builder.append(true);
                 texts.iter().map(|text| OFFSET + text.len()).sum()
             }
             (Self::TextMap(builder), Cell::TextMap(map)) => builder.append(Some(map)),
             (Self::Resources(builder), Cell::Resources(resources)) => builder.append(resources),
             (Self::Entities(builder), Cell::Entities(entities)) => builder.append(entities),
-            (builder, Cell::Null) => fixed(builder.append_null()),
+            (builder, cell) => {
+                builder.append_fixed(cell);
+                0
+            }
+        }
+    }
+
+    /// Appends a cell that has no part of variable length.
+    fn append_fixed(&mut self, cell: &Cell<'_>) {
+        match (self, cell) {
+            (Self::Int(builder), Cell::Int(integer)) => builder.append_value(*integer),
+            (Self::Long(builder), Cell::Long(integer)) => builder.append_value(*integer),
+            (Self::Timestamp(builder), Cell::Time(ms)) => builder.append_value(*ms),
+            (Self::Bool(builder), Cell::Bool(value)) => builder.append_value(*value),
+            (builder, Cell::Null) => builder.append_null(),
             (builder, cell) => unreachable!("{cell:?} cannot stand in {builder:?}"),
         }
     }
@@ -94,8 +107,14 @@ impl ColumnBuilder {
         }
     }
 
-    /// The array; the builder is empty again.
+    /// The array, without spare room; the builder is empty again.
     pub(super) fn finish(&mut self) -> ArrayRef {
+        let mut array = self.build();
+        array.shrink_to_fit();
+        array
+    }
+
+    fn build(&mut self) -> ArrayRef {
         match self {
             Self::Text(builder) => Arc::new(builder.finish()),
             Self::Int(builder) => Arc::new(builder.finish()),
@@ -120,13 +139,13 @@ pub(super) fn fixed_bytes(kind: Kind) -> usize {
     }
 }
 
-/// A value without a variable part.
-fn fixed((): ()) -> usize {
-    0
+/// Without room in advance: most batches are small, and there are many columns.
+fn text_builder() -> StringBuilder {
+    StringBuilder::with_capacity(0, 0)
 }
 
 fn time_builder() -> TimestampMillisecondBuilder {
-    TimestampMillisecondBuilder::new().with_timezone("UTC")
+    TimestampMillisecondBuilder::with_capacity(0).with_timezone("UTC")
 }
 
 /// Builds maps of texts.
@@ -140,7 +159,7 @@ impl TextMapBuilder {
             key: "key".to_owned(),
             value: "value".to_owned(),
         };
-        let builder = MapBuilder::new(Some(names), StringBuilder::new(), StringBuilder::new());
+        let builder = MapBuilder::with_capacity(Some(names), text_builder(), text_builder(), 0);
         Self(builder.with_keys_field(map_key()).with_values_field(map_value()))
     }
 
@@ -205,12 +224,12 @@ impl ResourcesBuilder {
     fn new() -> Self {
         Self {
             lists: Lists::new(),
-            kind: StringBuilder::new(),
-            id: StringBuilder::new(),
-            aws_partition: StringBuilder::new(),
-            region: StringBuilder::new(),
+            kind: text_builder(),
+            id: text_builder(),
+            aws_partition: text_builder(),
+            region: text_builder(),
             tags: TextMapBuilder::new(),
-            details_json: StringBuilder::new(),
+            details_json: text_builder(),
         }
     }
 
@@ -255,8 +274,8 @@ impl EntitiesBuilder {
     fn new() -> Self {
         Self {
             lists: Lists::new(),
-            value: StringBuilder::new(),
-            status: StringBuilder::new(),
+            value: text_builder(),
+            status: text_builder(),
             last_updated_at: time_builder(),
             tags: TextMapBuilder::new(),
         }

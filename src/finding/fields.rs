@@ -29,7 +29,8 @@ pub(super) enum To {
     Column(Column),
     /// It is a delivery column and left out of the content hash.
     Delivery(Column),
-    /// It is an object, whose members have a table; when it is no object, that column is unreadable.
+    /// It is an object, whose members have a table; when it is no object, that column is
+    /// unreadable.
     Nested(&'static Table, Column),
     /// The schema has it, the table of findings does not.
     Keep,
@@ -79,6 +80,35 @@ pub(super) fn walk<'j>(row: &mut Row<'j, '_>, table: &Table, object: &'j Object<
             None => row.unknown(table.path, name, value),
         }
     }
+}
+
+/// Reads each element of an array that is an object; what else there is cannot be read, and is left
+/// over where it stands.
+pub(super) fn walk_elements<'j, 't, T>(
+    row: &mut Row<'j, 't>,
+    column: Column,
+    name: &str,
+    elements: impl IntoIterator<Item = &'j Json<'j>>,
+    mut read: impl FnMut(&mut Row<'j, 't>, &'j Object<'j>) -> T,
+) -> Vec<T> {
+    let array = row.leftovers.open_array(name);
+    let mut all = Vec::new();
+    for element in elements {
+        match element {
+            Json::Object(members) => {
+                let object = row.leftovers.open_element();
+                all.push(read(row, members));
+                row.leftovers.close(object);
+            }
+            _ if is_absent(element) => {}
+            _ => {
+                row.count_unreadable(column);
+                row.leftovers.put_element(element);
+            }
+        }
+    }
+    row.leftovers.close(array);
+    all
 }
 
 /// The member `name`, spelled in any case where it is not spelled right.

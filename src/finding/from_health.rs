@@ -9,7 +9,7 @@ use std::cmp::Ordering;
 
 use crate::finding::arn::{self, Arn};
 use crate::finding::columns::Column;
-use crate::finding::fields::{Table, To, get_any_case, walk};
+use crate::finding::fields::{Table, To, get_any_case, walk, walk_elements};
 use crate::finding::json::{Json, Object};
 use crate::finding::row::{
     Cell, Entity, Reading, Row, compare, is_absent, read_int, read_map, read_text, some_text,
@@ -17,7 +17,7 @@ use crate::finding::row::{
 use crate::finding::time;
 
 /// The fields of `detail`, from the schema in the Health User Guide.
-static DETAIL: Table = Table {
+pub(super) static DETAIL: Table = Table {
     path: "health",
     any_case: true,
     fields: &[
@@ -176,7 +176,8 @@ fn choose_description(descriptions: &[Json<'_>]) -> Option<usize> {
 fn read_description<'j>(row: &mut Row<'j, '_>, description: &'j Object<'j>, is_chosen: bool) {
     for (name, value) in description.iter() {
         if name.eq_ignore_ascii_case("latestDescription") {
-            if is_chosen {
+            // A text in another language is left over; what is no text is read too, to be counted.
+            if is_chosen || value.as_str().is_none() {
                 row.read(Column::Description, name, value);
             } else {
                 row.leftovers.put(name, value);
@@ -202,23 +203,7 @@ fn read_entities<'j>(row: &mut Row<'j, '_>, name: &'j str, value: &'j Json<'j>) 
     }
     let mut sorted: Vec<&Json<'_>> = elements.iter().collect();
     sorted.sort_by(|left, right| compare_entities(left, right));
-    let mark = row.leftovers.open_array(name);
-    let mut entities = Vec::with_capacity(sorted.len());
-    for element in sorted {
-        match element {
-            Json::Object(members) => {
-                let opened = row.leftovers.open_element();
-                entities.push(read_entity(row, members));
-                row.leftovers.close(opened);
-            }
-            _ if is_absent(element) => {}
-            _ => {
-                row.count_unreadable(Column::Entities);
-                row.leftovers.put_element(element);
-            }
-        }
-    }
-    row.leftovers.close(mark);
+    let entities = walk_elements(row, Column::Entities, name, sorted, read_entity);
     row.set(Column::Entities, Cell::Entities(entities));
 }
 
@@ -269,4 +254,249 @@ fn fill_once<T>(field: &mut Option<T>, value: Option<T>) -> bool {
     }
     *field = value;
     true
+}
+
+#[cfg(test)]
+#[expect(clippy::needless_raw_string_hashes, reason = "expect_test writes them so")]
+mod tests {
+    use expect_test::{Expect, expect};
+
+    use super::*;
+    use crate::finding::envelope::{Envelope, Shape};
+    use crate::finding::fields::check_table;
+    use crate::finding::testing::{ENVELOPE, show};
+
+    #[expect(clippy::needless_pass_by_value, reason = "as expect_test is used everywhere")]
+    fn check(text: &str, envelope: Option<Envelope<'_>>, expected: Expect) {
+        expected.assert_eq(&show(Shape::Native, text, envelope));
+    }
+
+    #[test]
+    fn the_table_of_fields_is_sorted() {
+        check_table(&DETAIL);
+    }
+
+    #[test]
+    fn a_whole_event() {
+        check(
+            r#"{
+                "eventArn": "arn:aws:health:ap-southeast-2::event/EC2/AWS_EC2_X/AWS_EC2_X_1",
+                "service": "EC2", "eventTypeCode": "AWS_EC2_X", "eventTypeCategory": "scheduledchange",
+                "eventScopeCode": "ACCOUNT_SPECIFIC", "communicationId": "abc-2", "page": "2",
+                "totalPages": "3", "startTime": "Fri, 3 Jun 2022 05:01:10 GMT",
+                "endTime": "Fri, 3 Jun 2022 06:01:10 GMT",
+                "lastUpdatedTime": "Tue, 24 Nov 2026 02:00:00 GMT", "statusCode": "upcoming",
+                "eventRegion": "ap-southeast-2", "backupEvent": "false",
+                "affectedAccount": "123456789012", "actionability": "ACTION_REQUIRED",
+                "personas": ["OPERATIONS", null, "SECURITY"],
+                "eventDescription": [
+                    {"language": "ja_JP", "latestDescription": "z"},
+                    {"language": "en_US", "latestDescription": "a\\nb"}
+                ],
+                "eventMetadata": {"truncated": "true", "k": null, "n": 1.50},
+                "affectedEntities": [
+                    {"entityValue": "i-2", "status": "PENDING", "lastupdatedTime": "Tue, 24 Nov 2026 01:00:00 GMT"},
+                    {"entityValue": "i-1", "tags": {"stage": "prod", "app": "x"}}
+                ]
+            }"#,
+            Some(ENVELOPE),
+            expect![[r#"
+                reported_at: 2026-11-24 02:00:00.000
+                event_time: 2026-11-24 03:04:05.000
+                time_source: updated
+                shape: native
+                detail_type: AWS Health Event
+                event_id: 7bf73129-1428-4cd3-a780-95db273d1602
+                finding_id: arn:aws:health:ap-southeast-2::event/EC2/AWS_EC2_X/AWS_EC2_X_1
+                event_arn: arn:aws:health:ap-southeast-2::event/EC2/AWS_EC2_X/AWS_EC2_X_1
+                service: EC2
+                event_type_code: AWS_EC2_X
+                event_type_category: scheduledChange
+                event_scope: ACCOUNT_SPECIFIC
+                status_code: UPCOMING
+                actionability: ACTION_REQUIRED
+                account_id: 123456789012
+                sent_to_account: 999999999999
+                region: ap-southeast-2
+                sent_to_region: us-east-1
+                aws_partition: aws
+                product_name: Health
+                company_name: AWS
+                description: a\nb
+                updated_at: 2026-11-24 02:00:00.000
+                start_time: 2022-06-03 05:01:10.000
+                end_time: 2022-06-03 06:01:10.000
+                communication_id: abc
+                page: 2
+                total_pages: 3
+                backup: false
+                unmapped_json: {"eventDescription":[{"language":"ja_JP","latestDescription":"z"},{"language":"en_US"}]}
+                source_length: 200
+                personas: ["OPERATIONS", "SECURITY"]
+                entities: Entity { value: Some("i-1"), status: None, last_updated_at: None, tags: Some([("app", Some("x")), ("stage", Some("prod"))]) }
+                entities: Entity { value: Some("i-2"), status: Some("PENDING"), last_updated_at: Some(1795482000000), tags: None }
+                metadata: [("k", None), ("n", Some("1.50")), ("truncated", Some("true"))]
+            "#]],
+        );
+    }
+
+    #[test]
+    fn an_old_event_without_envelope_time_and_account() {
+        check(
+            r#"{
+                "eventArn": "arn:aws:health:us-west-2:123456789012:event/event-1486428952619",
+                "service": "EBS", "startTime": "Tue, 7 Feb 2017 00:55:52 GMT",
+                "eventDescription": {"latestDescription": "."}
+            }"#,
+            None,
+            expect![[r#"
+                reported_at: 2017-02-07 00:55:52.000
+                time_source: start
+                shape: native
+                finding_id: arn:aws:health:us-west-2:123456789012:event/event-1486428952619
+                event_arn: arn:aws:health:us-west-2::event/event-1486428952619
+                service: EBS
+                account_id: 
+                region: us-west-2
+                aws_partition: aws
+                product_name: Health
+                company_name: AWS
+                description: .
+                start_time: 2017-02-07 00:55:52.000
+                source_length: 200
+                account unknown
+            "#]],
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_counted_and_kept() {
+        check(
+            r#"{
+                "eventArn": "arn:aws-cn:health:global::event/A/B/C", "startTime": "{{startTime}}",
+                "endTime": "", "page": "one", "service": 7, "communicationId": "c-1",
+                "personas": "OPERATIONS", "backupEvent": "perhaps", "newField": {"a": [1]},
+                "eventDescription": ["x", {"language": "en_US", "latestDescription": 5, "y": 1}],
+                "affectedEntities": [
+                    "i-3", null, {"entityValue": 4, "status": "X"},
+                    {"entityValue": "i-1", "tags": [], "lastUpdatedTime": "never", "url": "u"}
+                ],
+                "eventMetadata": []
+            }"#,
+            Some(ENVELOPE),
+            expect![[r#"
+                reported_at: 2026-11-24 03:04:05.000
+                event_time: 2026-11-24 03:04:05.000
+                time_source: envelope
+                shape: native
+                detail_type: AWS Health Event
+                event_id: 7bf73129-1428-4cd3-a780-95db273d1602
+                finding_id: arn:aws-cn:health:global::event/A/B/C
+                event_arn: arn:aws-cn:health:global::event/A/B/C
+                account_id: 999999999999
+                sent_to_account: 999999999999
+                region: global
+                sent_to_region: us-east-1
+                aws_partition: aws-cn
+                product_name: Health
+                company_name: AWS
+                communication_id: c-1
+                unmapped_json: {"affectedEntities":["i-3",{"entityValue":4},{"entityValue":"i-1","lastUpdatedTime":"never","tags":[],"url":"u"}],"eventDescription":["x",{"language":"en_US","latestDescription":5,"y":1}],"eventMetadata":[],"newField":{"a":[1]},"page":"one","personas":"OPERATIONS","service":7,"startTime":"{{startTime}}"}
+                source_length: 200
+                entities: Entity { value: None, status: Some("X"), last_updated_at: None, tags: None }
+                entities: Entity { value: Some("i-1"), status: None, last_updated_at: None, tags: None }
+                unknown health.affectedEntities.url: 1
+                unknown health.eventDescription.y: 1
+                unknown health.newField: 1
+                unreadable backup: 1
+                unreadable description: 2
+                unreadable entities: 4
+                unreadable metadata: 1
+                unreadable page: 1
+                unreadable personas: 1
+                unreadable service: 1
+                unreadable start_time: 1
+            "#]],
+        );
+    }
+
+    #[test]
+    fn names_are_matched_without_case_and_the_right_spelling_wins() {
+        check(
+            r#"{
+                "EVENTARN": "arn:aws:health:us-east-1::event/A/B/C", "lastupdatedtime": "2026-11-24T02:00:00Z",
+                "service": "EC2", "Service": "S3", "statuscode": "Open", "BackupEvent": "true"
+            }"#,
+            Some(ENVELOPE),
+            expect![[r#"
+                reported_at: 2026-11-24 02:00:00.000
+                event_time: 2026-11-24 03:04:05.000
+                time_source: updated
+                shape: native
+                detail_type: AWS Health Event
+                event_id: 7bf73129-1428-4cd3-a780-95db273d1602
+                finding_id: arn:aws:health:us-east-1::event/A/B/C
+                event_arn: arn:aws:health:us-east-1::event/A/B/C
+                service: EC2
+                status_code: OPEN
+                account_id: 999999999999
+                sent_to_account: 999999999999
+                region: us-east-1
+                sent_to_region: us-east-1
+                aws_partition: aws
+                product_name: Health
+                company_name: AWS
+                updated_at: 2026-11-24 02:00:00.000
+                backup: false
+                unmapped_json: {"BackupEvent":"true","Service":"S3"}
+                source_length: 200
+                unknown health.BackupEvent: 1
+                unknown health.Service: 1
+            "#]],
+        );
+    }
+
+    #[test]
+    fn without_identity_or_time_there_is_no_row() {
+        check(
+            r#"{"service":"EC2","eventArn":" "}"#,
+            Some(ENVELOPE),
+            expect![[r#"
+            no_identity: the Health event has no `eventArn`
+        "#]],
+        );
+        check(
+            r#"{"eventArn":"a","startTime":"{{startTime}}"}"#,
+            None,
+            expect![[r#"
+            no_time: `time` of the envelope, `lastUpdatedTime` and `startTime` are missing or no times of the years 2015 to 2100
+        "#]],
+        );
+    }
+
+    #[test]
+    fn a_copy_for_the_backup_region_is_known_without_its_mark() {
+        let backup = |event_region: &str, sent_to: &'static str| {
+            let text = format!(r#"{{"eventArn":"arn:aws:health:{event_region}::event/A/B/C"}}"#);
+            let envelope = Envelope { region: Some(sent_to), ..ENVELOPE };
+            let shown = show(Shape::Native, &text, Some(envelope));
+            shown.lines().find_map(|line| line.strip_prefix("backup: ").map(str::to_owned))
+        };
+        let table = [
+            ("us-east-1", "us-east-1", Some("false")),
+            ("us-east-1", "us-west-2", Some("true")),
+            ("us-west-2", "us-east-1", Some("true")),
+            ("global", "us-east-1", Some("false")),
+            ("global", "us-west-2", Some("true")),
+            ("us-east-1", "global", None),
+            ("", "us-east-1", None),
+        ];
+        for (event_region, sent_to, expected) in table {
+            assert_eq!(
+                backup(event_region, sent_to).as_deref(),
+                expected,
+                "{event_region} {sent_to}"
+            );
+        }
+    }
 }

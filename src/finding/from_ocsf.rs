@@ -1,311 +1,26 @@
 //! Findings in the Open Cybersecurity Schema Framework to a row.
 //!
 //! In: the finding, of any class of category 2. Out: its key, its clocks, and the cells of its row.
-//! What can go wrong: a finding without any uid has no identity. Labels and statuses become those of
-//! ASFF. A time may come twice, as milliseconds and as text (`…_dt`): either is read, and one that
-//! says another millisecond is left over.
+//! What can go wrong: a finding without any uid has no identity. Labels and statuses become those
+//! of ASFF. A time may come twice, as milliseconds and as text (`…_dt`): either is read, and one
+//! that says another millisecond is left over.
 
 use std::borrow::Cow;
 
 use crate::finding::columns::Column;
 use crate::finding::envelope::Shape;
-use crate::finding::fields::{Field, Table, To, walk};
+use crate::finding::fields::{walk, walk_elements};
 use crate::finding::from_asff::{fill_health_event, fill_place, fill_severity, set};
 use crate::finding::json::{Json, Object};
+use crate::finding::ocsf_fields::{FINDING, RESOURCE_KEPT};
 use crate::finding::product::is_health;
 use crate::finding::row::{
     Cell, Resource, Row, TextMap, as_text, is_absent, read_int, read_map, some_text, term,
 };
 use crate::finding::time;
 
-/// The attributes of the finding classes (OCSF 1.0 to 1.9).
-static FINDING: Table = Table {
-    path: "ocsf",
-    any_case: false,
-    fields: &[
-        ("action", To::Keep),
-        ("action_id", To::Keep),
-        ("activity", To::Keep),
-        ("activity_id", To::Keep),
-        ("activity_name", To::Keep),
-        ("actor", To::Keep),
-        ("ai_model", To::Keep),
-        ("ai_operation", To::Keep),
-        ("analytic", To::Keep),
-        ("anomaly_analyses", To::Keep),
-        ("api", To::Keep),
-        ("application", To::Keep),
-        ("assignee", To::Keep),
-        ("assignee_group", To::Keep),
-        ("attacks", To::Keep),
-        ("authorizations", To::Keep),
-        ("category_name", To::Keep),
-        ("category_uid", To::Keep),
-        ("cis_csc", To::Keep),
-        ("class_name", To::Keep),
-        ("class_uid", To::Keep),
-        ("cloud", To::Nested(&CLOUD, Column::Region)),
-        ("comment", To::Column(Column::NoteText)),
-        ("compliance", To::Nested(&COMPLIANCE, Column::ComplianceStatus)),
-        ("confidence", To::Keep),
-        ("confidence_id", To::Keep),
-        ("confidence_score", To::Column(Column::Confidence)),
-        ("count", To::Keep),
-        ("data", To::Keep),
-        ("data_security", To::Keep),
-        ("data_sources", To::Keep),
-        ("database", To::Keep),
-        ("databucket", To::Keep),
-        ("desc", To::Keep),
-        ("device", To::Keep),
-        ("disposition", To::Keep),
-        ("disposition_id", To::Keep),
-        ("duration", To::Keep),
-        ("end_time", To::Column(Column::EndTime)),
-        ("end_time_dt", To::Column(Column::EndTime)),
-        ("enrichments", To::Keep),
-        ("event_code", To::Keep),
-        ("evidence", To::Keep),
-        ("evidences", To::Keep),
-        ("file", To::Keep),
-        ("finding", To::Nested(&FINDING_OF_OLD, Column::Title)),
-        ("finding_info", To::Nested(&FINDING_INFO, Column::Title)),
-        ("finding_info_list", To::Keep),
-        ("firewall_rule", To::Keep),
-        ("impact", To::Keep),
-        ("impact_id", To::Keep),
-        ("impact_score", To::Keep),
-        ("is_alert", To::Keep),
-        ("is_suspected_breach", To::Keep),
-        ("job", To::Keep),
-        ("kill_chain", To::Keep),
-        ("logged_time", To::Drop),
-        ("logged_time_dt", To::Drop),
-        ("malware", To::Keep),
-        ("malware_scan_info", To::Keep),
-        ("message", To::Column(Column::NoteText)),
-        ("metadata", To::Nested(&METADATA, Column::ProductArn)),
-        ("nist", To::Keep),
-        ("observables", To::Keep),
-        ("osint", To::Keep),
-        ("policy", To::Keep),
-        ("priority", To::Keep),
-        ("priority_id", To::Keep),
-        ("process", To::Keep),
-        ("processed_time", To::Drop),
-        ("processed_time_dt", To::Drop),
-        ("raw_data", To::Keep),
-        ("raw_data_hash", To::Keep),
-        ("raw_data_size", To::Keep),
-        ("related_events", To::Keep),
-        ("related_events_count", To::Keep),
-        ("remediation", To::Nested(&REMEDIATION, Column::RemediationText)),
-        ("resource", To::Special(read_resources)),
-        ("resources", To::Special(read_resources)),
-        ("risk_details", To::Keep),
-        ("risk_level", To::Keep),
-        ("risk_level_id", To::Keep),
-        ("risk_score", To::Keep),
-        ("severity", To::Column(Column::SeverityOriginal)),
-        ("severity_id", To::Special(keep_unknown_severity)),
-        ("src_url", To::Column(Column::SourceUrl)),
-        ("start_time", To::Column(Column::StartTime)),
-        ("start_time_dt", To::Column(Column::StartTime)),
-        ("state", To::Keep),
-        ("state_id", To::Keep),
-        ("status", To::Special(keep_other_status)),
-        ("status_code", To::Keep),
-        ("status_detail", To::Keep),
-        ("status_id", To::Special(keep_unknown_status)),
-        ("table", To::Keep),
-        ("ticket", To::Keep),
-        ("tickets", To::Keep),
-        ("time", To::Keep),
-        ("time_dt", To::Keep),
-        ("timezone_offset", To::Keep),
-        ("type_name", To::Keep),
-        ("type_uid", To::Keep),
-        ("unmapped", To::Keep),
-        ("url", To::Keep),
-        ("user", To::Keep),
-        ("vendor_attributes", To::Keep),
-        ("verdict", To::Keep),
-        ("verdict_id", To::Keep),
-        ("vulnerabilities", To::Keep),
-    ],
-};
-
-static CLOUD: Table = Table {
-    path: "ocsf.cloud",
-    any_case: false,
-    fields: &[
-        ("account", To::Nested(&ACCOUNT, Column::AccountId)),
-        ("account_type", To::Keep),
-        ("account_type_id", To::Keep),
-        ("cloud_partition", To::Column(Column::AwsPartition)),
-        ("org", To::Keep),
-        ("project_uid", To::Keep),
-        ("provider", To::Keep),
-        ("region", To::Column(Column::Region)),
-        ("resource_uid", To::Keep),
-        ("zone", To::Keep),
-    ],
-};
-
-static ACCOUNT: Table = Table {
-    path: "ocsf.cloud.account",
-    any_case: false,
-    fields: &[
-        ("labels", To::Keep),
-        ("name", To::Column(Column::AccountName)),
-        ("tags", To::Keep),
-        ("type", To::Keep),
-        ("type_id", To::Keep),
-        ("uid", To::Column(Column::AccountId)),
-    ],
-};
-
-static COMPLIANCE: Table = Table {
-    path: "ocsf.compliance",
-    any_case: false,
-    fields: &[
-        ("assessments", To::Keep),
-        ("category", To::Keep),
-        ("checks", To::Keep),
-        ("compliance_references", To::Keep),
-        ("compliance_standards", To::Keep),
-        ("control", To::Keep),
-        ("control_parameters", To::Keep),
-        ("desc", To::Keep),
-        ("requirements", To::Keep),
-        ("standards", To::Keep),
-        ("status", To::Special(keep_other_compliance)),
-        ("status_code", To::Keep),
-        ("status_detail", To::Keep),
-        ("status_details", To::Keep),
-        ("status_id", To::Keep),
-    ],
-};
-
-static FINDING_INFO: Table =
-    Table { path: "ocsf.finding_info", any_case: false, fields: FINDING_INFO_FIELDS };
-
-/// What `finding_info` was called before. In a finding that has both, columns are this one's, and what
-/// the other says differently is left over.
-static FINDING_OF_OLD: Table =
-    Table { path: "ocsf.finding", any_case: false, fields: FINDING_INFO_FIELDS };
-
-const FINDING_INFO_FIELDS: &[Field] = &[
-    ("analytic", To::Keep),
-    ("attack_graph", To::Keep),
-    ("attacks", To::Keep),
-    ("created_time", To::Column(Column::CreatedAt)),
-    ("created_time_dt", To::Column(Column::CreatedAt)),
-    ("data_sources", To::Keep),
-    ("desc", To::Column(Column::Description)),
-    ("first_seen_time", To::Column(Column::FirstObservedAt)),
-    ("first_seen_time_dt", To::Column(Column::FirstObservedAt)),
-    ("kill_chain", To::Keep),
-    ("last_seen_time", To::Column(Column::LastObservedAt)),
-    ("last_seen_time_dt", To::Column(Column::LastObservedAt)),
-    ("modified_time", To::Column(Column::UpdatedAt)),
-    ("modified_time_dt", To::Column(Column::UpdatedAt)),
-    ("product", To::Keep),
-    ("product_uid", To::Keep),
-    ("related_analytics", To::Keep),
-    ("related_events", To::Keep),
-    ("related_events_count", To::Keep),
-    ("remediation", To::Nested(&REMEDIATION, Column::RemediationText)),
-    ("src_url", To::Column(Column::SourceUrl)),
-    ("supporting_data", To::Keep),
-    ("tags", To::Keep),
-    ("title", To::Column(Column::Title)),
-    ("traits", To::Keep),
-    ("types", To::Column(Column::Types)),
-    ("uid", To::Column(Column::FindingId)),
-    ("uid_alt", To::Keep),
-];
-
-static METADATA: Table = Table {
-    path: "ocsf.metadata",
-    any_case: false,
-    fields: &[
-        ("correlation_uid", To::Keep),
-        ("debug", To::Keep),
-        ("event_code", To::Keep),
-        ("extension", To::Keep),
-        ("extensions", To::Keep),
-        ("is_truncated", To::Keep),
-        ("labels", To::Keep),
-        ("log_format", To::Keep),
-        ("log_level", To::Keep),
-        ("log_name", To::Keep),
-        ("log_provider", To::Keep),
-        ("log_source", To::Keep),
-        ("log_version", To::Keep),
-        ("logged_time", To::Drop),
-        ("logged_time_dt", To::Drop),
-        ("loggers", To::Keep),
-        ("modified_time", To::Keep),
-        ("modified_time_dt", To::Keep),
-        ("original_event_uid", To::Keep),
-        ("original_time", To::Keep),
-        ("processed_time", To::Drop),
-        ("processed_time_dt", To::Drop),
-        ("product", To::Nested(&PRODUCT, Column::ProductArn)),
-        ("profiles", To::Keep),
-        ("reporter", To::Keep),
-        ("sequence", To::Keep),
-        ("source", To::Keep),
-        ("tags", To::Keep),
-        ("tenant_uid", To::Keep),
-        ("transformation_info_list", To::Keep),
-        ("transmit_time", To::Keep),
-        ("transmit_time_dt", To::Keep),
-        ("uid", To::Keep),
-        ("untruncated_size", To::Keep),
-        ("version", To::Keep),
-    ],
-};
-
-static PRODUCT: Table = Table {
-    path: "ocsf.metadata.product",
-    any_case: false,
-    fields: &[
-        ("cpe_name", To::Keep),
-        ("data_classification", To::Keep),
-        ("data_classifications", To::Keep),
-        ("feature", To::Nested(&FEATURE, Column::GeneratorId)),
-        ("lang", To::Keep),
-        ("name", To::Column(Column::ProductName)),
-        ("path", To::Keep),
-        ("uid", To::Column(Column::ProductArn)),
-        ("url_string", To::Keep),
-        ("vendor_name", To::Column(Column::CompanyName)),
-        ("version", To::Keep),
-    ],
-};
-
-static FEATURE: Table = Table {
-    path: "ocsf.metadata.product.feature",
-    any_case: false,
-    fields: &[("name", To::Keep), ("uid", To::Column(Column::GeneratorId)), ("version", To::Keep)],
-};
-
-static REMEDIATION: Table = Table {
-    path: "ocsf.remediation",
-    any_case: false,
-    fields: &[
-        ("cis_controls", To::Keep),
-        ("desc", To::Column(Column::RemediationText)),
-        ("kb_article_list", To::Keep),
-        ("kb_articles", To::Keep),
-        ("references", To::Special(read_references)),
-    ],
-};
-
-/// The finding's uid, where the classes have it: `finding_info`, the older `finding`, the list of an
-/// incident, at last the uid of the event itself.
+/// The finding's uid, where the classes have it: `finding_info`, the older `finding`, the list of
+/// an incident, at last the uid of the event itself.
 pub(super) fn id<'j>(finding: &'j Object<'j>) -> Option<Cow<'j, str>> {
     let uid_of = |name| some_text(finding.get(name).and_then(|object| object.get("uid")));
     let uids_of_list = || {
@@ -495,23 +210,23 @@ fn fill_processed<'j>(row: &mut Row<'j, '_>, finding: &'j Object<'j>) {
 }
 
 /// The number of a severity is in its label, unless it is none of the known ones.
-fn keep_unknown_severity<'j>(row: &mut Row<'j, '_>, name: &'j str, value: &'j Json<'j>) {
+pub(super) fn keep_unknown_severity<'j>(row: &mut Row<'j, '_>, name: &'j str, value: &'j Json<'j>) {
     keep_unless(row, name, value, matches!(read_int(value), Some(1..=6)));
 }
 
 /// The number of a status is in the workflow status, unless it is none of those.
-fn keep_unknown_status<'j>(row: &mut Row<'j, '_>, name: &'j str, value: &'j Json<'j>) {
+pub(super) fn keep_unknown_status<'j>(row: &mut Row<'j, '_>, name: &'j str, value: &'j Json<'j>) {
     keep_unless(row, name, value, matches!(read_int(value), Some(1..=4)));
 }
 
 /// A status is in the workflow status, unless its number says another.
-fn keep_other_status<'j>(row: &mut Row<'j, '_>, name: &'j str, value: &'j Json<'j>) {
+pub(super) fn keep_other_status<'j>(row: &mut Row<'j, '_>, name: &'j str, value: &'j Json<'j>) {
     let status = some_text(Some(value)).and_then(workflow_term);
     let is_there = status.is_some() && status == row.text(Column::WorkflowStatus);
     keep_text_unless(row, Column::WorkflowStatus, name, value, is_there);
 }
 
-fn keep_other_compliance<'j>(row: &mut Row<'j, '_>, name: &'j str, value: &'j Json<'j>) {
+pub(super) fn keep_other_compliance<'j>(row: &mut Row<'j, '_>, name: &'j str, value: &'j Json<'j>) {
     let status = some_text(Some(value)).map(compliance_term);
     let is_there = status.is_some() && status == row.text(Column::ComplianceStatus);
     keep_text_unless(row, Column::ComplianceStatus, name, value, is_there);
@@ -537,7 +252,7 @@ fn keep_unless(row: &mut Row<'_, '_>, name: &str, value: &Json<'_>, is_there: bo
 }
 
 /// The first reference is the link; more of them are left over, all together.
-fn read_references<'j>(row: &mut Row<'j, '_>, name: &'j str, value: &'j Json<'j>) {
+pub(super) fn read_references<'j>(row: &mut Row<'j, '_>, name: &'j str, value: &'j Json<'j>) {
     let Json::Array(references) = value else {
         if !is_absent(value) {
             row.unreadable(Column::RemediationUrl, name, value);
@@ -549,35 +264,21 @@ fn read_references<'j>(row: &mut Row<'j, '_>, name: &'j str, value: &'j Json<'j>
         row.set_some_text(Column::RemediationUrl, first);
     }
     let is_there = first.is_some() && first == row.text(Column::RemediationUrl);
-    if !references.is_empty() && !(is_there && references.len() == 1) {
+    if !references.is_empty() && (!is_there || references.len() > 1) {
         row.leftovers.put(name, value);
     }
 }
 
 /// Reads `resources`, or the single `resource` of older versions.
-fn read_resources<'j>(row: &mut Row<'j, '_>, name: &'j str, value: &'j Json<'j>) {
+pub(super) fn read_resources<'j>(row: &mut Row<'j, '_>, name: &'j str, value: &'j Json<'j>) {
     let mut resources = match row.cell(Column::Resources) {
         Cell::Resources(resources) => resources.clone(),
         _ => Vec::new(),
     };
     match value {
         Json::Array(elements) => {
-            let mark = row.leftovers.open_array(name);
-            for element in elements {
-                match element {
-                    Json::Object(members) => {
-                        let opened = row.leftovers.open_element();
-                        resources.push(read_resource(row, members));
-                        row.leftovers.close(opened);
-                    }
-                    _ if is_absent(element) => {}
-                    _ => {
-                        row.count_unreadable(Column::Resources);
-                        row.leftovers.put_element(element);
-                    }
-                }
-            }
-            row.leftovers.close(mark);
+            let read = walk_elements(row, Column::Resources, name, elements, read_resource);
+            resources.extend(read);
         }
         Json::Object(members) => {
             let mark = row.leftovers.open(name);
@@ -644,44 +345,14 @@ fn read_resource<'j>(row: &mut Row<'j, '_>, members: &'j Object<'j>) -> Resource
     resource
 }
 
-/// What OCSF says of a resource and the table does not.
-const RESOURCE_KEPT: [&str; 26] = [
-    "agent_list",
-    "created_time",
-    "created_time_dt",
-    "data_bucket",
-    "device",
-    "group",
-    "groups",
-    "hostname",
-    "image",
-    "ip",
-    "is_backed_up",
-    "modified_time",
-    "modified_time_dt",
-    "name",
-    "namespace",
-    "owner",
-    "parent_uid",
-    "provider",
-    "resource_relationship",
-    "role",
-    "role_id",
-    "service",
-    "type_id",
-    "uid_alt",
-    "version",
-    "zone",
-];
-
 /// The details of a resource as JSON: an object, or JSON inside a text as Security Lake writes it.
 fn details(value: &Json<'_>) -> String {
     let inside = value.as_str().and_then(|text| Json::parse(text).ok());
     inside.as_ref().unwrap_or(value).to_canonical()
 }
 
-/// Tags as an object, as a list of names and values, or as a list of `key=value`; and whether that is
-/// all that they say.
+/// Tags as an object, as a list of names and values, or as a list of `key=value`; and whether that
+/// is all that they say.
 fn read_tags<'j>(value: &'j Json<'j>) -> Option<(TextMap<'j>, bool)> {
     let Json::Array(elements) = value else {
         return read_map(value).map(|tags| (tags, true));
@@ -706,4 +377,207 @@ fn read_tag<'j>(tag: &'j Json<'j>) -> Option<(Cow<'j, str>, Option<Cow<'j, str>>
     // A tag with other members than these would not be told whole.
     let read = 1 + usize::from(value.is_some());
     (members.len() == read).then(|| (Cow::Borrowed(name), value.and_then(as_text)))
+}
+
+#[cfg(test)]
+#[expect(clippy::needless_raw_string_hashes, reason = "expect_test writes them so")]
+mod tests {
+    use expect_test::{Expect, expect};
+
+    use super::*;
+    use crate::finding::envelope::Envelope;
+    use crate::finding::fields::check_table;
+    use crate::finding::testing::{ENVELOPE, show};
+
+    #[expect(clippy::needless_pass_by_value, reason = "as expect_test is used everywhere")]
+    fn check(text: &str, envelope: Option<Envelope<'_>>, expected: Expect) {
+        expected.assert_eq(&show(Shape::Ocsf, text, envelope));
+    }
+
+    #[test]
+    fn the_tables_of_fields_are_sorted() {
+        check_table(&FINDING);
+        assert!(RESOURCE_KEPT.is_sorted());
+    }
+
+    #[test]
+    fn a_health_finding_links_to_its_event() {
+        check(
+            r#"{
+                "class_uid": 2004, "activity_id": 1, "severity_id": 3, "severity": "Medium",
+                "status_id": 2, "status": "In Progress", "time": 1795489445000,
+                "cloud": {"account": {"uid": "123456789012", "name": "n"}, "region": "us-east-1", "cloud_partition": "aws"},
+                "finding_info": {
+                    "uid": "arn:aws:health:us-east-1:123456789012:event/SES/AWS_SES_X/AWS_SES_X_30_33fe/101F7FBAEFC663977DA09CFF56A29236602834D2D361E6A8CA5140BFB3A69B30",
+                    "title": "t", "desc": "d", "types": ["a"], "src_url": "u",
+                    "created_time_dt": "2026-11-20T00:00:00Z",
+                    "modified_time": 1795489445123, "modified_time_dt": "2026-11-24T03:04:05.123Z"
+                },
+                "metadata": {
+                    "version": "1.6.0", "processed_time": 1795489446000, "uid": "m",
+                    "product": {"uid": "arn:aws:securityhub:us-east-1::productv2/aws/health", "name": "Health",
+                                "vendor_name": "AWS", "feature": {"uid": "AWS_SES_X"}}
+                }
+            }"#,
+            Some(ENVELOPE),
+            expect![[r#"
+                reported_at: 2026-11-24 03:04:05.000
+                event_time: 2026-11-24 03:04:05.000
+                time_source: envelope
+                shape: ocsf
+                detail_type: AWS Health Event
+                event_id: 7bf73129-1428-4cd3-a780-95db273d1602
+                finding_id: arn:aws:health:us-east-1:123456789012:event/SES/AWS_SES_X/AWS_SES_X_30_33fe/101F7FBAEFC663977DA09CFF56A29236602834D2D361E6A8CA5140BFB3A69B30
+                event_arn: arn:aws:health:us-east-1::event/SES/AWS_SES_X/AWS_SES_X_30_33fe
+                service: SES
+                event_type_code: AWS_SES_X
+                account_id: 123456789012
+                sent_to_account: 999999999999
+                region: us-east-1
+                sent_to_region: us-east-1
+                aws_partition: aws
+                account_name: n
+                product_arn: arn:aws:securityhub:us-east-1::productv2/aws/health
+                product_name: Health
+                company_name: AWS
+                generator_id: AWS_SES_X
+                severity_label: MEDIUM
+                severity_normalized: 40
+                severity_original: Medium
+                title: t
+                description: d
+                source_url: u
+                created_at: 2026-11-20 00:00:00.000
+                updated_at: 2026-11-24 03:04:05.123
+                processed_at: 2026-11-24 03:04:06.000
+                start_time: 2026-11-20 00:00:00.000
+                workflow_status: NOTIFIED
+                record_state: ACTIVE
+                unmapped_json: {"activity_id":1,"class_uid":2004,"metadata":{"uid":"m","version":"1.6.0"},"time":1795489445000}
+                source_length: 200
+                types: ["a"]
+            "#]],
+        );
+    }
+
+    #[test]
+    fn a_vendors_finding_without_envelope() {
+        check(
+            r#"{
+                "class_uid": 2003, "severity_id": 99, "severity": "Fatal", "status": "Archived", "time": 1709090374,
+                "comment": "c", "message": "m", "confidence_score": 99,
+                "compliance": {"status": "Fail", "status_id": 3, "control": "x"},
+                "cloud": {"account": {"uid": ""}, "region": "azure-global", "provider": "Azure"},
+                "finding_info": {"uid": "u", "created_time": 1, "modified_time": 1709090374000,
+                                 "modified_time_dt": "2024-02-28T03:19:35Z", "brand_new": 1},
+                "metadata": {"product": {"uid": "p"}, "logged_time_dt": "2024-02-28T03:20:00Z"},
+                "remediation": {"desc": "do", "references": ["https://a", "https://b"]},
+                "resource": {"uid": "r0", "labels": ["a=1", "b"], "data": "{\"z\": 1, \"a\": 2}", "criticality": "5"},
+                "resources": [
+                    {"uid": "r1", "tags": [{"name": "b", "value": "2"}, {"name": "a", "value": "1"}], "data": {"k": null}},
+                    {"uid": "r2", "labels": ["x=y=z"], "owner": {"account": {"uid": "1"}}, "what": 1}, 7
+                ],
+                "surprise": true
+            }"#,
+            None,
+            expect![[r#"
+                reported_at: 2024-02-28 03:19:34.000
+                time_source: updated
+                shape: ocsf
+                finding_id: u
+                account_id: 
+                region: azure-global
+                product_arn: p
+                severity_label: CRITICAL
+                severity_normalized: 90
+                severity_original: Fatal
+                confidence: 99
+                criticality: 5
+                remediation_text: do
+                remediation_url: https://a
+                updated_at: 2024-02-28 03:19:34.000
+                processed_at: 2024-02-28 03:20:00.000
+                record_state: ARCHIVED
+                compliance_status: FAILED
+                note_text: c
+                unmapped_json: {"class_uid":2003,"cloud":{"provider":"Azure"},"compliance":{"control":"x","status_id":3},"finding_info":{"brand_new":1,"created_time":1,"modified_time_dt":"2024-02-28T03:19:35Z"},"message":"m","remediation":{"references":["https://a","https://b"]},"resource":{"criticality":"5","labels":["a=1","b"],"uid":"r0"},"resources":[{"owner":{"account":{"uid":"1"}},"uid":"r2","what":1},7],"severity_id":99,"status":"Archived","surprise":true,"time":1709090374}
+                source_length: 200
+                resources: Resource { kind: None, id: Some("r0"), aws_partition: None, region: None, tags: Some([("a", Some("1"))]), details_json: Some("{\"a\":2,\"z\":1}") }
+                resources: Resource { kind: None, id: Some("r1"), aws_partition: None, region: None, tags: Some([("a", Some("1")), ("b", Some("2"))]), details_json: Some("{\"k\":null}") }
+                resources: Resource { kind: None, id: Some("r2"), aws_partition: None, region: None, tags: Some([("x", Some("y=z"))]), details_json: None }
+                unknown ocsf.finding_info.brand_new: 1
+                unknown ocsf.resources.what: 1
+                unknown ocsf.surprise: 1
+                unreadable created_at: 1
+                unreadable resources: 1
+                account unknown
+            "#]],
+        );
+    }
+
+    #[test]
+    fn the_uid_is_looked_for_in_order() {
+        let table = [
+            (r#"{"finding_info":{"uid":"a"},"finding":{"uid":"b"}}"#, Some("a")),
+            (
+                r#"{"finding_info":{"uid":" "},"finding":{"uid":"b"},"metadata":{"uid":"d"}}"#,
+                Some("b"),
+            ),
+            (
+                r#"{"finding_info_list":[{"uid":"c"},{},{"uid":"d"}],"metadata":{"uid":"e"}}"#,
+                Some("c,d"),
+            ),
+            (r#"{"finding_info_list":[{"uid":"c"}]}"#, Some("c")),
+            (r#"{"finding_info_list":[],"metadata":{"uid":"e"}}"#, Some("e")),
+            (r#"{"metadata":{"uid":5}}"#, None),
+        ];
+        for (text, expected) in table {
+            let body = Json::parse(text).unwrap();
+            assert_eq!(id(body.as_object().unwrap()).as_deref(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn labels_and_statuses_are_those_of_asff() {
+        let table = [
+            (r#"{"severity_id":1}"#, "INFORMATIONAL", "", ""),
+            (r#"{"severity_id":6}"#, "CRITICAL", "", ""),
+            (r#"{"severity_id":0,"severity":"Unknown"}"#, "", "", ""),
+            (r#"{"severity":"high"}"#, "HIGH", "", ""),
+            (r#"{"severity_id":2,"severity":"Major"}"#, "LOW", "", ""),
+            (r#"{"severity_id":99,"severity":"Major"}"#, "Major", "", ""),
+            (r#"{"status_id":1,"activity_id":1}"#, "", "NEW", "ACTIVE"),
+            (r#"{"status_id":3,"activity_id":2}"#, "", "SUPPRESSED", "ACTIVE"),
+            (r#"{"status_id":4,"activity_id":3}"#, "", "RESOLVED", "ARCHIVED"),
+            (r#"{"status_id":5,"activity_id":2}"#, "", "", "ARCHIVED"),
+            (r#"{"status_id":99,"status":"in_progress"}"#, "", "NOTIFIED", ""),
+            (r#"{"status":"Waiting","activity_name":"Close"}"#, "", "Waiting", "ARCHIVED"),
+            ("{}", "", "", ""),
+        ];
+        for (text, label, workflow, record) in table {
+            let body = Json::parse(text).unwrap();
+            let body = body.as_object().unwrap();
+            assert_eq!(severity(body).unwrap_or_default(), label, "{text}");
+            assert_eq!(workflow_status(body).unwrap_or_default(), workflow, "{text}");
+            assert_eq!(record_state(body).unwrap_or_default(), record, "{text}");
+        }
+    }
+
+    #[test]
+    fn without_identity_or_time_there_is_no_row() {
+        check(
+            r#"{"class_uid":2004}"#,
+            Some(ENVELOPE),
+            expect![[r#"
+            no_identity: the OCSF finding has no `finding_info.uid` and no other uid
+        "#]],
+        );
+        check(
+            r#"{"finding_info":{"uid":"u"}}"#,
+            None,
+            expect![[r#"
+            no_time: `time` of the envelope, `modified_time`, `time` and `created_time` are missing or no times of the years 2015 to 2100
+        "#]],
+        );
+    }
 }

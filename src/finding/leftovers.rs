@@ -11,7 +11,8 @@ use crate::finding::json::{Json, write_string};
 #[derive(Debug, Default)]
 pub(super) struct Leftovers {
     text: String,
-    /// How many leftovers stand in the text, those not counted that only say which element is meant.
+    /// How many leftovers stand in the text, those not counted that only say which element is
+    /// meant.
     count: usize,
 }
 
@@ -70,6 +71,7 @@ impl Leftovers {
     }
 
     /// Closes what was opened last, or takes it back when nothing in it is kept.
+    #[expect(clippy::needless_pass_by_value, reason = "what is closed cannot be closed again")]
     pub(super) fn close(&mut self, mark: Mark) {
         if self.count == mark.count {
             self.text.truncate(mark.length);

@@ -3,8 +3,8 @@
 //! In: members of a finding, with the column that each goes to. Out: the cells, borrowed from the
 //! finding where possible, and the text of `unmapped_json`. What can go wrong is a value and never
 //! an error: a member of another type than its column, or one that cannot be read, leaves the cell
-//! null, is counted by column, and is left over as it was. `null` and blank text are absent. Limit: one
-//! row takes about as much memory as the finding's text.
+//! null, is counted by column, and is left over as it was. `null` and blank text are absent. Limit:
+//! one row takes about as much memory as the finding's text.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;

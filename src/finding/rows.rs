@@ -1,10 +1,11 @@
 //! Findings to rows: the one place where a row is put together.
 //!
-//! In: a finding as it was found, and its place. Out: Arrow batches with the schema of `columns`, and
-//! for each row what dedupe needs. What can go wrong: a finding without identity or without any
+//! In: a finding as it was found, and its place. Out: Arrow batches with the schema of `columns`,
+//! and for each row what dedupe needs. What can go wrong: a finding without identity or without any
 //! usable time is a [`Refusal`], and nothing of it is in the batch; a field that cannot be read is
 //! null and counted. Limit: the rows of one batch stay below [`BATCH_BYTES_MAX`], because Arrow
-//! counts a column's text with 32 bits; the caller asks [`RowsBuilder::bytes`] and finishes in time.
+//! counts a column's text with 32 bits; the caller asks [`RowsBuilder::bytes`] and finishes in
+//! time.
 
 use std::borrow::Cow;
 use std::mem::size_of;
@@ -34,13 +35,6 @@ const OWN_TIME_AFTER_MS: i64 = 3_600_000;
 
 /// The capacity above which a buffer is not kept for the next row.
 const BUFFER_KEPT_MAX: usize = 1 << 20;
-
-/// Bytes that every row takes, whatever it holds.
-fn row_bytes() -> usize {
-    let validity = COLUMN_COUNT.div_ceil(8);
-    let fixed: usize = COLUMNS.iter().map(|spec| fixed_bytes(spec.kind)).sum();
-    fixed + validity + size_of::<RowKey>()
-}
 
 /// Why a finding did not become a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,6 +75,8 @@ pub struct RowsBuilder {
     columns: Vec<ColumnBuilder>,
     keys: Vec<RowKey>,
     bytes: usize,
+    /// Bytes that every row takes, whatever it holds.
+    row_bytes: usize,
     hashed: Vec<u8>,
     leftovers: String,
 }
@@ -94,10 +90,13 @@ impl Default for RowsBuilder {
 impl RowsBuilder {
     /// A builder without rows.
     pub fn new() -> Self {
+        let validity = COLUMN_COUNT.div_ceil(8);
+        let fixed: usize = COLUMNS.iter().map(|spec| fixed_bytes(spec.kind)).sum();
         Self {
             columns: COLUMNS.iter().map(|spec| ColumnBuilder::new(spec.kind)).collect(),
             keys: Vec::new(),
             bytes: 0,
+            row_bytes: fixed + validity + size_of::<RowKey>(),
             hashed: Vec::new(),
             leftovers: String::new(),
         }
@@ -120,9 +119,28 @@ impl RowsBuilder {
         tally: &mut Tally,
     ) -> Result<(), Refusal> {
         assert!(self.bytes < BATCH_BYTES_MAX, "a full batch must be finished first");
+        let (cells, key) = self.assemble(found, place, span, tally)?;
+        self.bytes += self.row_bytes;
+        for (column, cell) in self.columns.iter_mut().zip(&cells) {
+            self.bytes += column.append(cell);
+        }
+        self.keys.push(key);
+        Ok(())
+    }
+
+    /// Puts one row together.
+    pub(super) fn assemble<'j>(
+        &mut self,
+        found: &Found<'j>,
+        place: &Place,
+        span: &Span,
+        tally: &mut Tally,
+    ) -> Result<([Cell<'j>; COLUMN_COUNT], RowKey), Refusal> {
         let body = found.body.as_object().ok_or_else(|| no_identity("the finding is no object"))?;
         let named = name(found, body)?;
         let clock = read_clock(found, body)?;
+        tally.by_shape.add(found.shape.name(), 1);
+        tally.account_unknown += u64::from(named.account.is_empty());
 
         let mut row = Row::new(std::mem::take(&mut self.leftovers), tally);
         fill_head(&mut row, found, &clock, &named, place, span);
@@ -134,16 +152,7 @@ impl RowsBuilder {
             Shape::Ocsf => from_ocsf::fill(&mut row, found.body, body),
         }
         let key = self.identify(&mut row, found, &clock, &named, span);
-        let cells = self.take_leftovers(row);
-
-        self.bytes += row_bytes();
-        for (column, cell) in self.columns.iter_mut().zip(&cells) {
-            self.bytes += column.append(cell);
-        }
-        self.keys.push(key);
-        tally.by_shape.add(found.shape.name(), 1);
-        tally.account_unknown += u64::from(named.account.is_empty());
-        Ok(())
+        Ok((self.take_leftovers(row), key))
     }
 
     /// Hashes the finding and puts the hashes into its row.
@@ -198,8 +207,8 @@ impl RowsBuilder {
         self.keys.is_empty()
     }
 
-    /// About how many bytes the rows take as Arrow columns, with their keys: a sum over the rows that
-    /// depends on nothing else.
+    /// About how many bytes the rows take as Arrow columns, with their keys: a sum over the rows
+    /// that depends on nothing else.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
@@ -265,7 +274,9 @@ struct Clock {
     source: &'static str,
 }
 
-/// A finding's own clocks come with their names, the best first.
+/// Reads the clocks of a finding and chooses the row's: the envelope's, except that copies of a
+/// native event share its own time where that is near; without an envelope's the finding's own, the
+/// best first.
 fn read_clock(found: &Found<'_>, body: &Object<'_>) -> Result<Clock, Refusal> {
     let event_ms = found.envelope.and_then(|event| event.time).and_then(time::parse);
     let clock = |reported_ms, source| Ok(Clock { event_ms, reported_ms, source });
@@ -352,4 +363,175 @@ fn fill_envelope<'j>(row: &mut Row<'j, '_>, envelope: &Envelope<'j>, clock: &Clo
 /// A place in an object as Parquet's signed integer.
 fn long(bytes: u64) -> i64 {
     i64::try_from(bytes).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{Array, AsArray};
+    use arrow::datatypes::{Int64Type, TimestampMillisecondType};
+
+    use super::*;
+    use crate::finding::json::Json;
+    use crate::finding::testing::{ENVELOPE, place, span};
+
+    const EVENT: &str = r#"{"eventArn":"arn:aws:health:us-east-1::event/EC2/X/X_1","service":"EC2",
+        "lastUpdatedTime":"2026-11-24T02:00:00Z","backupEvent":"true","personas":["A","B"],
+        "affectedEntities":[{"entityValue":"i-1","tags":{"a":"1"}},{"entityValue":"i-2"}],
+        "eventMetadata":{"k":"v"}}"#;
+    const FINDING: &str = r#"{"Id":"f","ProductArn":"p","UpdatedAt":"2026-11-23T02:00:00Z",
+        "Resources":[{"Id":"r","Tags":{},"Details":{"a":1}}]}"#;
+
+    fn append(
+        builder: &mut RowsBuilder,
+        shape: Shape,
+        text: &str,
+        tally: &mut Tally,
+    ) -> Result<(), Refusal> {
+        let body = Json::parse(text).unwrap();
+        let envelope = (shape == Shape::Native).then_some(ENVELOPE);
+        let found = Found { shape, body: &body, envelope };
+        builder.append(&found, &place(), &span(), tally)
+    }
+
+    #[test]
+    fn rows_become_a_batch_with_a_key_each() {
+        let mut builder = RowsBuilder::new();
+        let mut tally = Tally::default();
+        append(&mut builder, Shape::Native, EVENT, &mut tally).unwrap();
+        append(&mut builder, Shape::Asff, FINDING, &mut tally).unwrap();
+        let refusal = append(&mut builder, Shape::Asff, "{}", &mut tally).unwrap_err();
+        assert_eq!(refusal.reason, Reason::NoIdentity);
+        assert_eq!(
+            append(&mut builder, Shape::Asff, "[]", &mut tally).unwrap_err().reason,
+            Reason::NoIdentity
+        );
+        assert_eq!((builder.len(), builder.is_empty()), (2, false));
+        let rows = builder.finish();
+        assert_eq!((builder.len(), builder.bytes(), builder.is_empty()), (0, 0, true));
+
+        assert_eq!(rows.batch.schema(), schema());
+        assert_eq!(rows.batch.num_rows(), 2);
+        let [event, finding] = rows.keys.as_slice() else { panic!("two keys") };
+        assert!(event.backup && !finding.backup);
+        assert_eq!(event.event_time_ms, 1_795_489_445_000);
+        assert_eq!(finding.event_time_ms, i64::MAX);
+        assert_eq!((event.ordinal, finding.ordinal), (2, 2));
+        let column = |column: Column| rows.batch.column(column as usize);
+        let ids = column(Column::RowId).as_string::<i32>();
+        assert_eq!(ids.value(0), identity::hex(event.row_id));
+        assert_eq!(ids.value(1), identity::hex(finding.row_id));
+        let times = column(Column::ReportedAt).as_primitive::<TimestampMillisecondType>();
+        assert_eq!(times.values().to_vec(), [event.reported_at_ms, finding.reported_at_ms]);
+        let lengths = column(Column::SourceLength).as_primitive::<Int64Type>();
+        assert_eq!(lengths.values().to_vec(), [200, 200]);
+        let entities = column(Column::Entities).as_list::<i32>();
+        assert_eq!((entities.value_length(0), entities.is_null(1)), (2, true));
+        let resources = column(Column::Resources).as_list::<i32>();
+        assert_eq!((resources.is_null(0), resources.value_length(1)), (true, 1));
+        assert_eq!(tally.by_shape.0.values().sum::<u64>(), 2);
+        assert_eq!(tally.account_unknown, 1);
+    }
+
+    #[test]
+    fn the_estimate_is_a_sum_over_rows_and_near_the_truth() {
+        let mut tally = Tally::default();
+        let mut builder = RowsBuilder::new();
+        let mut bytes_of = |builder: &mut RowsBuilder, shape, text| {
+            let before = builder.bytes();
+            append(builder, shape, text, &mut tally).unwrap();
+            builder.bytes() - before
+        };
+        let first = bytes_of(&mut builder, Shape::Native, EVENT);
+        let second = bytes_of(&mut builder, Shape::Asff, FINDING);
+        builder.finish();
+        for _ in 0..500 {
+            assert_eq!(bytes_of(&mut builder, Shape::Asff, FINDING), second);
+            assert_eq!(bytes_of(&mut builder, Shape::Native, EVENT), first);
+        }
+        let estimate = builder.bytes();
+        let arrow = builder.finish().batch.get_array_memory_size();
+        assert!((estimate * 8 / 10..estimate * 12 / 10).contains(&arrow), "{estimate} {arrow}");
+    }
+
+    #[test]
+    fn an_empty_batch_and_small_ones_take_little_room() {
+        let mut builder = RowsBuilder::new();
+        assert_eq!(builder.finish().batch.num_rows(), 0);
+        append(&mut builder, Shape::Native, EVENT, &mut Tally::default()).unwrap();
+        assert!(builder.finish().batch.get_array_memory_size() < 32 * 1024);
+    }
+
+    #[test]
+    fn the_clock_of_a_row() {
+        let clock = |shape, time: Option<&str>, text: &str| {
+            let body = Json::parse(text).unwrap();
+            let envelope = time.map(|time| Envelope { time: Some(time), ..Envelope::default() });
+            let found = Found { shape, body: &body, envelope };
+            let clock = read_clock(&found, body.as_object().unwrap()).ok()?;
+            Some((clock.source, time::day(clock.reported_ms)))
+        };
+        let native = |own: &str| {
+            format!(r#"{{"lastUpdatedTime":"{own}","startTime":"2026-01-01T00:00:00Z"}}"#)
+        };
+        let sent = Some("2026-11-24T03:04:05Z");
+        let asff = r#"{"UpdatedAt":"2026-11-23T00:00:00Z","CreatedAt":"2026-11-22T00:00:00Z"}"#;
+        let ocsf = r#"{"time":1795489445000,"finding_info":{"created_time":1795219200000}}"#;
+        let table = [
+            (Shape::Native, sent, native("2026-11-23T23:00:00Z"), "updated 2026-11-23"),
+            (Shape::Native, sent, native("2026-11-21T03:04:05Z"), "updated 2026-11-21"),
+            (Shape::Native, sent, native("2026-11-21T03:04:04Z"), "envelope 2026-11-24"),
+            (Shape::Native, sent, native("2026-11-24T04:04:05Z"), "updated 2026-11-24"),
+            (Shape::Native, sent, native("2026-11-24T04:04:06Z"), "envelope 2026-11-24"),
+            (Shape::Native, sent, native("?"), "envelope 2026-11-24"),
+            (Shape::Native, None, native("2020-01-01T00:00:00Z"), "updated 2020-01-01"),
+            (Shape::Native, None, native("?"), "start 2026-01-01"),
+            (Shape::Native, Some("?"), native("?"), "start 2026-01-01"),
+            (Shape::Asff, sent, asff.to_owned(), "envelope 2026-11-24"),
+            (Shape::Asff, None, asff.to_owned(), "updated 2026-11-23"),
+            (Shape::Asff, None, r#"{"CreatedAt":"2026-11-22"}"#.to_owned(), "created 2026-11-22"),
+            (Shape::Ocsf, None, ocsf.to_owned(), "time 2026-11-24"),
+            (
+                Shape::Ocsf,
+                None,
+                r#"{"finding":{"modified_time":1795219200000}}"#.to_owned(),
+                "updated 2026-11-21",
+            ),
+            (
+                Shape::Ocsf,
+                None,
+                r#"{"finding_info":{"created_time":1795219200000}}"#.to_owned(),
+                "created 2026-11-21",
+            ),
+        ];
+        for (shape, time, text, expected) in table {
+            let (source, day) = clock(shape, time, &text).unwrap();
+            assert_eq!(format!("{source} {day}"), expected, "{time:?} {text}");
+        }
+        assert_eq!(clock(Shape::Asff, None, r#"{"FirstObservedAt":"2026-11-22"}"#), None);
+    }
+
+    #[test]
+    fn the_second_is_part_of_the_key_where_it_should_be() {
+        let id = |shape, text: &str, time: &'static str| {
+            let body = Json::parse(text).unwrap();
+            let envelope = Some(Envelope { time: Some(time), ..ENVELOPE });
+            let found = Found { shape, body: &body, envelope };
+            let mut builder = RowsBuilder::new();
+            builder.append(&found, &place(), &span(), &mut Tally::default()).unwrap();
+            builder.finish().keys[0].row_id
+        };
+        let with_id = r#"{"eventArn":"a","communicationId":"c"}"#;
+        let table = [
+            (Shape::Native, with_id, true),
+            (Shape::Native, r#"{"eventArn":"a","communicationId":" "}"#, false),
+            (Shape::Native, r#"{"eventArn":"a"}"#, false),
+            (Shape::Asff, FINDING, false),
+            (Shape::Ocsf, r#"{"finding_info":{"uid":"u"}}"#, false),
+        ];
+        for (shape, text, expected) in table {
+            let one = id(shape, text, "2026-11-24T03:04:05Z");
+            assert_eq!(one, id(shape, text, "2026-11-24T03:04:05.5Z"), "{text}");
+            assert_eq!(one == id(shape, text, "2026-11-24T03:04:06Z"), expected, "{text}");
+        }
+    }
 }

@@ -6,8 +6,8 @@
 //!
 //! - RFC 1123 as Health writes it, whatever weekday it claims, with one-digit days:
 //!   `Thu, 27 Jan 2026 13:44:13 GMT`
-//! - ISO 8601 as ASFF and OCSF write it, with a fraction and an offset in any of its spellings up to
-//!   18 hours, a second 60 (read as 59, so that the day stays), a space for the `T`; without an
+//! - ISO 8601 as ASFF and OCSF write it, with a fraction and an offset in any of its spellings up
+//!   to 18 hours, a second 60 (read as 59, so that the day stays), a space for the `T`; without an
 //!   offset it is UTC, without a clock it is midnight
 //! - seconds since 1970, also with a fraction, and milliseconds, as a number or as text
 
@@ -220,6 +220,13 @@ impl<'t> Cursor<'t> {
         Some(digits.iter().fold(0, |number, digit| number * 10 + i64::from(digit - b'0')))
     }
 
+    /// Reads two digits, whatever comes behind them.
+    fn two_digits(&mut self) -> Option<i64> {
+        let (two, rest) = self.rest.split_first_chunk::<2>()?;
+        self.rest = rest;
+        Cursor { rest: two }.number(2, 2)
+    }
+
     /// Reads a fraction of a second, when there is one.
     fn fraction_ms(&mut self) -> Option<i64> {
         if !self.eat(b".,") {
@@ -280,14 +287,168 @@ impl<'t> Cursor<'t> {
         if !name.is_empty() || !east && !self.eat(b"-") {
             return None;
         }
-        let minutes = match self.number(2, 4)? {
-            hours @ 0..=99 if self.rest.is_empty() => hours * 60,
-            hours @ 0..=99 => {
-                self.expect(b":")?;
-                hours * 60 + self.number(2, 2).filter(|minutes| *minutes < 60)?
-            }
-            digits => digits / 100 * 60 + Some(digits % 100).filter(|minutes| *minutes < 60)?,
+        let hours = self.two_digits()?;
+        let minutes = if self.rest.is_empty() {
+            0
+        } else {
+            self.eat(b":");
+            self.two_digits().filter(|minutes| *minutes < 60)?
         };
+        let minutes = hours * 60 + minutes;
         (minutes <= 18 * 60).then_some(if east { minutes } else { -minutes })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::tz::{Offset, TimeZone};
+    use jiff::{Timestamp, ToSpan};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn times_that_aws_and_transformers_write() {
+        let table = [
+            ("Wed, 31 Jan 2024 02:00:00 GMT", "2024-01-31T02:00:00Z"),
+            ("Fri, 3 Jun 2022 05:01:10 GMT", "2022-06-03T05:01:10Z"),
+            ("Thu, 27 Jan 2026 13:44:13 GMT", "2026-01-27T13:44:13Z"),
+            ("27 Jan 2026 13:44:13 UTC", "2026-01-27T13:44:13Z"),
+            ("Tue, 27 Jan 2026 13:44:13 Z", "2026-01-27T13:44:13Z"),
+            ("Tue, 27 Jan 2026 13:44:13 +0000", "2026-01-27T13:44:13Z"),
+            ("Tue, 27 Jan 2026 13:44:13", "2026-01-27T13:44:13Z"),
+            ("tue 27 january 2026 13:44 -0130", "2026-01-27T15:14:00Z"),
+            ("Thu 15 Dec 2022 23: 25: 00 GMT", "2022-12-15T23:25:00Z"),
+            ("2022-01-07T16:34:04.000Z", "2022-01-07T16:34:04Z"),
+            ("2022-01-07T16:34:04.123456789+17:59", "2022-01-06T22:35:04.123Z"),
+            ("2024-01-04T15:25:10-1759", "2024-01-05T09:24:10Z"),
+            ("2024-01-04T15:25:10+18", "2024-01-03T21:25:10Z"),
+            ("2024-01-04T15:25:10+18:00", "2024-01-03T21:25:10Z"),
+            ("2024-01-04T15:25:10-0001", "2024-01-04T15:26:10Z"),
+            ("2024-02-29T23:59:60Z", "2024-02-29T23:59:59Z"),
+            ("2022-07-02 12:33:26.951000+00:00", "2022-07-02T12:33:26.951Z"),
+            ("2022-07-02 12:33:26,951 UTC", "2022-07-02T12:33:26.951Z"),
+            ("2022-07-02t12:33:26z", "2022-07-02T12:33:26Z"),
+            ("2022-07-02T12:33:26", "2022-07-02T12:33:26Z"),
+            ("2022-07-02T12:33Z", "2022-07-02T12:33:00Z"),
+            ("  2022-07-02 ", "2022-07-02T00:00:00Z"),
+            ("1587462325", "2020-04-21T09:45:25Z"),
+            ("1587462325.096", "2020-04-21T09:45:25.096Z"),
+            ("1587462325.0969999", "2020-04-21T09:45:25.096Z"),
+            ("1.587462325096e+9", "2020-04-21T09:45:25.096Z"),
+            ("1587462325096", "2020-04-21T09:45:25.096Z"),
+            ("2015-01-01T00:00:00Z", "2015-01-01T00:00:00Z"),
+            ("2100-12-31T23:59:59.999Z", "2100-12-31T23:59:59.999Z"),
+        ];
+        for (text, expected) in table {
+            let expected = expected.parse::<Timestamp>().unwrap().as_millisecond();
+            assert_eq!(parse(text), Some(expected), "{text}");
+        }
+        assert_eq!(read(&Json::Number("1587462325.096".to_owned())), Some(1_587_462_325_096));
+        assert_eq!(read(&Json::Number("1709090374".to_owned())), Some(1_709_090_374_000));
+        assert_eq!(read(&Json::String("1709090374".into())), Some(1_709_090_374_000));
+        assert_eq!(read(&Json::Null), None);
+    }
+
+    #[test]
+    fn what_is_no_time_is_none() {
+        let texts = [
+            "",
+            " ",
+            "{{startTime}}",
+            "category",
+            "Sat, 30 Feb 2019 00:00:00 GMT",
+            "Sat, 30 Foo 2019 00:00:00 GMT",
+            "Sat, 30 Nov 2019 24:00:00 GMT",
+            "Sat, 30 Nov 2019 00:00:00 EST",
+            "Sat, 30 Nov 2019 00:00:00 GMT x",
+            "Sat, 30 Nov 19 00:00:00 GMT",
+            "Sat, 30 Nov 2019 00 GMT",
+            "2023-02-29T00:00:00Z",
+            "2023-13-01T00:00:00Z",
+            "2023-00-01T00:00:00Z",
+            "2023-01-00T00:00:00Z",
+            "2023-01-01T00:60:00Z",
+            "2023-01-01T00:00:61Z",
+            "2023-01-01T00:00:00.Z",
+            "2023-01-01T00:00:00+18:01",
+            "2023-01-01T00:00:00+1:00",
+            "2023-01-01T00:00:00+01:0",
+            "2023-01-01T00:00:00+010",
+            "2023-01-01T00:00:00+01000",
+            "2023-01-01T00:00:00+01:60",
+            "2023-01-01T00:00:00+",
+            "2023-01-01T00:00:00Z+01:00",
+            "2023-01-01T",
+            "2023-01-01Z",
+            "2014-12-31T23:59:59.999Z",
+            "2101-01-01T00:00:00Z",
+            "2015-01-01T00:00:00+00:01",
+            "0",
+            "-1587462325",
+            "1e400",
+            "13626284715507",
+            "99999999999999999999999999999999",
+            "１５８７４６２３２５",
+        ];
+        for text in texts {
+            assert_eq!(parse(text), None, "{text}");
+        }
+        assert_eq!(read(&Json::Number("1e+400".to_owned())), None);
+        assert_eq!(read(&Json::Number("-0".to_owned())), None);
+    }
+
+    #[test]
+    fn the_days_are_those_of_the_calendar() {
+        let mut date = jiff::civil::date(2014, 12, 30);
+        while date.year() < 2102 {
+            let ms = date.to_zoned_datetime(TimeZone::UTC).unwrap().timestamp().as_millisecond();
+            assert_eq!(day(ms), date.to_string());
+            assert_eq!(day(ms + DAY_MS - 1), date.to_string());
+            date = date.checked_add(1.day()).unwrap();
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_spelling_of_a_time_is_that_time(
+            ms in MIN_MS..=MAX_MS,
+            minutes in -18 * 60..=18 * 60i32,
+            digits in 0..=9usize,
+        ) {
+            let ms = if digits < 3 { ms - ms % 1000 } else { ms };
+            let offset = Offset::from_seconds(minutes * 60).unwrap();
+            let zone = TimeZone::fixed(offset);
+            let zoned = Timestamp::from_millisecond(ms).unwrap().to_zoned_datetime(zone);
+            let (hours, rest) = (minutes.abs() / 60, minutes.abs() % 60);
+            let sign = if minutes < 0 { '-' } else { '+' };
+            let mut fraction = format!(".{:03}000000", ms % 1000);
+            fraction.truncate(if digits == 0 { 0 } else { digits + 1 });
+            let date = zoned.strftime("%Y-%m-%dT%H:%M:%S").to_string();
+            for colon in [":", ""] {
+                let zone = format!("{sign}{hours:02}{colon}{rest:02}");
+                let text = format!("{date}{fraction}{zone}");
+                prop_assert_eq!(parse(&text), Some(ms), "{}", text);
+                let oracle: Timestamp = text.parse().unwrap();
+                prop_assert_eq!(oracle.as_millisecond(), ms);
+            }
+            let seconds = ms - ms.rem_euclid(1000);
+            let text = zoned.strftime("%a, %-d %b %Y %H:%M:%S %z").to_string();
+            prop_assert_eq!(parse(&text), Some(seconds), "{}", text);
+            prop_assert_eq!(parse(&ms.to_string()), Some(ms));
+            prop_assert_eq!(parse(&(ms / 1000).to_string()), Some(seconds));
+        }
+
+        #[test]
+        fn no_text_makes_it_panic(text in ".{0,40}") {
+            let _any = parse(&text);
+        }
+
+        #[test]
+        fn no_likely_text_makes_it_panic(text in "[-+:., TZ0-9eGMTJan]{0,30}") {
+            if let Some(ms) = parse(&text) {
+                prop_assert!((MIN_MS..=MAX_MS).contains(&ms));
+            }
+        }
     }
 }
