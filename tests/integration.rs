@@ -1,1 +1,12 @@
+//! All integration tests in one binary: each further one would link the SDK, arrow and parquet again.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "a test that meets something else than it expects has failed"
+)]
+
+mod store_contract;
+mod support;

@@ -95,7 +95,7 @@ fn open_now(path: &Path, create: bool) -> StoreResult<Folder> {
     let shown = path.display().to_string();
     let fail = |error: &io::Error| io_error("opening", &shown, error);
     if create {
-        make_folders(path).map_err(|error| fail(&error))?;
+        make_folders(path, None).map_err(|error| fail(&error))?;
     }
     let root = path.canonicalize().map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => StoreError::new(
@@ -252,7 +252,13 @@ async fn io_blocking<T: Send + 'static>(
 /// Says what a caller can do about an error of the file system.
 pub(super) fn io_error(operation: &'static str, uri: &str, error: &io::Error) -> StoreError {
     let (kind, message) = match error.kind() {
-        io::ErrorKind::NotFound => (StoreErrorKind::NotFound, "there is no such file".to_owned()),
+        io::ErrorKind::NotFound if operation == "writing" => {
+            let hint = "is its disk still mounted?";
+            (StoreErrorKind::NotFound, format!("the folder is gone; hint: {hint}"))
+        }
+        io::ErrorKind::NotFound => {
+            (StoreErrorKind::NotFound, "there is no such file or folder".to_owned())
+        }
         io::ErrorKind::AlreadyExists => {
             (StoreErrorKind::Precondition, "the file exists already".to_owned())
         }
@@ -298,9 +304,8 @@ pub(super) fn meta(key: String, metadata: &Metadata) -> ObjectMeta {
 /// file.
 fn open_file(path: &Path) -> io::Result<Option<(File, Metadata)>> {
     // Asked before opening, because opening a pipe would wait for its writer.
-    let opened = fs::metadata(path).and_then(|metadata| match metadata.is_file() {
-        true => File::open(path).map(Some),
-        false => Ok(None),
+    let opened = fs::metadata(path).and_then(|metadata| {
+        if metadata.is_file() { File::open(path).map(Some) } else { Ok(None) }
     });
     match opened {
         Ok(Some(file)) => {
@@ -363,7 +368,7 @@ fn hash(file: &mut File) -> io::Result<String> {
             Err(error) => return Err(error),
         }
     }
-    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(uri::hex(&hasher.finalize()))
 }
 
 /// A file under a temporary name, removed when it is dropped.
@@ -430,7 +435,7 @@ fn in_its_folder(
     let mut tries = 0;
     loop {
         tries += 1;
-        match make_folders(folder).and_then(|()| write(folder)) {
+        match make_folders(folder, Some(root)).and_then(|()| write(folder)) {
             // The root itself is never made here: a disk that is not mounted is not a new lake.
             Err(error)
                 if error.kind() == io::ErrorKind::NotFound
@@ -441,10 +446,11 @@ fn in_its_folder(
     }
 }
 
-/// Makes a folder and its missing parents, and makes their names durable.
-fn make_folders(folder: &Path) -> io::Result<()> {
+/// Makes a folder and its missing parents below `root`, and makes their names durable.
+fn make_folders(folder: &Path, root: Option<&Path>) -> io::Result<()> {
     let is_there = |path: &Path| path.as_os_str().is_empty() || path.is_dir();
-    let missing: Vec<_> = folder.ancestors().take_while(|path| !is_there(path)).collect();
+    let missing: Vec<_> =
+        folder.ancestors().take_while(|path| Some(*path) != root && !is_there(path)).collect();
     for path in missing.into_iter().rev() {
         match fs::create_dir(path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -489,5 +495,194 @@ fn sync_if_there(folder: &Path) -> io::Result<()> {
     match sync_folder(folder) {
         Err(error) if is_missing(&error) => Ok(()),
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::TryStreamExt as _;
+
+    use super::super::sha256_hex;
+    use super::*;
+
+    async fn open_new() -> (tempfile::TempDir, Folder) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Folder::open(folder.path(), false).await.unwrap();
+        (folder, store)
+    }
+
+    async fn put_new(store: &Folder, key: &str, text: &'static str) -> StoreResult<()> {
+        store.put_new(key, Bytes::from(text), &sha256_hex(text.as_bytes())).await
+    }
+
+    async fn keys(store: &Folder, prefix: &str) -> Vec<String> {
+        let listed = store.list(prefix).map_ok(|meta| meta.key);
+        let mut keys: Vec<_> = listed.try_collect().await.unwrap();
+        keys.sort();
+        keys
+    }
+
+    #[tokio::test]
+    async fn keys_stay_inside_the_folder() {
+        let (folder, store) = open_new().await;
+        std::fs::write(folder.path().join("file"), "x").unwrap();
+        let temporary = Temporary::name();
+        for key in [
+            "",
+            "/",
+            "/etc/passwd",
+            "..",
+            "../x",
+            "a/../../x",
+            "a/./x",
+            "a//x",
+            "a/",
+            "a\0",
+            &temporary,
+        ] {
+            let refused = put_new(&store, key, "x").await.unwrap_err();
+            assert_eq!(refused.kind, StoreErrorKind::Other, "{key}");
+            assert!(store.head(key).await.is_err(), "{key}");
+            assert!(store.get(key, GetOptions::default()).await.is_err(), "{key}");
+            assert!(store.delete(key).await.is_err(), "{key}");
+            assert!(store.copy_new("file", key).await.is_err(), "{key}");
+            assert!(store.copy_new(key, "other").await.is_err(), "{key}");
+        }
+        assert_eq!(keys(&store, "").await, ["file"]);
+        assert_eq!(keys(&store, "../").await, [""; 0]);
+    }
+
+    #[tokio::test]
+    async fn the_base_is_canonical() {
+        let (folder, _) = open_new().await;
+        let real = folder.path().canonicalize().unwrap();
+        std::fs::create_dir(real.join("a b+c%20ü")).unwrap();
+        let store =
+            Folder::open(&folder.path().join("a b+c%20ü/../a b+c%20ü/"), false).await.unwrap();
+        assert_eq!(store.base_uri(), format!("file://{}/a b+c%20ü", real.display()));
+    }
+
+    #[tokio::test]
+    async fn no_temporary_file_is_listed_or_left() {
+        let (folder, store) = open_new().await;
+        put_new(&store, "a/b", "1").await.unwrap();
+        store.put("a/b", Bytes::from("2"), &sha256_hex(b"2")).await.unwrap();
+        assert_eq!(
+            put_new(&store, "a/b", "3").await.unwrap_err().kind,
+            StoreErrorKind::Precondition
+        );
+        let names = || std::fs::read_dir(folder.path().join("a")).unwrap().count();
+        assert_eq!(names(), 1);
+        // What a killed run leaves behind.
+        std::fs::write(folder.path().join("a").join(Temporary::name()), "half").unwrap();
+        assert_eq!(names(), 2);
+        assert_eq!(keys(&store, "").await, ["a/b"]);
+    }
+
+    #[tokio::test]
+    async fn a_write_that_fails_leaves_nothing() {
+        let (folder, store) = open_new().await;
+        put_new(&store, "file", "x").await.unwrap();
+        let error = put_new(&store, "file/below", "x").await.unwrap_err();
+        assert_eq!(error.kind, StoreErrorKind::Other, "{error}");
+        std::fs::create_dir(folder.path().join("taken")).unwrap();
+        assert!(store.put("taken", Bytes::new(), &sha256_hex(b"")).await.is_err());
+        assert_eq!(keys(&store, "").await, ["file"]);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_vanished_is_not_made_anew() {
+        let (folder, store) = open_new().await;
+        folder.close().unwrap();
+        assert_eq!(put_new(&store, "a/b", "x").await.unwrap_err().kind, StoreErrorKind::NotFound);
+        let listed: Result<Vec<_>, _> = store.list("").try_collect().await;
+        assert_eq!(listed.unwrap_err().kind, StoreErrorKind::NotFound);
+    }
+
+    #[tokio::test]
+    async fn emptied_staging_is_tidied_and_nothing_else() {
+        let (folder, store) = open_new().await;
+        let there = |path: &str| folder.path().join(path).exists();
+        for key in ["_healthtrail/staging/7/r/a", "_healthtrail/staging/7/s/b", "findings/dt=1/c"] {
+            put_new(&store, key, "x").await.unwrap();
+            store.delete(key).await.unwrap();
+        }
+        assert!(!there("_healthtrail/staging/7"));
+        assert!(there("_healthtrail/staging"));
+        assert!(there("findings/dt=1"));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn writing_and_tidying_at_once_lose_nothing() {
+        let (_folder, store) = open_new().await;
+        let task = |name: u32| {
+            let store = store.clone();
+            tokio::spawn(async move {
+                for round in 0..50 {
+                    let key = format!("_healthtrail/staging/1/r/{name}-{round}");
+                    put_new(&store, &key, "x").await.unwrap();
+                    store.delete(&key).await.unwrap();
+                }
+            })
+        };
+        for ended in futures::future::join_all((0..4).map(task)).await {
+            ended.unwrap();
+        }
+        assert_eq!(keys(&store, "").await, [""; 0]);
+    }
+
+    #[tokio::test]
+    async fn etags_are_size_and_nanoseconds() {
+        let (folder, store) = open_new().await;
+        let path = folder.path().join("a");
+        std::fs::write(&path, "12345").unwrap();
+        let time = UNIX_EPOCH + std::time::Duration::from_nanos(1_764_000_000_123_456_789);
+        let file = File::options().write(true).open(&path).unwrap();
+        file.set_modified(time).unwrap();
+        let head = store.head("a").await.unwrap().unwrap();
+        assert_eq!(head.etag, "5-1764000000123456789");
+        assert_eq!(head.last_modified_ms, 1_764_000_000_123);
+        file.set_modified(UNIX_EPOCH - std::time::Duration::from_nanos(1)).unwrap();
+        let head = store.head("a").await.unwrap().unwrap();
+        assert_eq!((&*head.etag, head.last_modified_ms), ("5--1", -1));
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn odd_names_are_listed_or_named() {
+        use std::ffi::OsStr;
+        use std::os::unix::ffi::OsStrExt as _;
+        use std::os::unix::fs::symlink;
+
+        let (folder, store) = open_new().await;
+        let path = |name: &str| folder.path().join(name);
+        std::fs::create_dir_all(path("d/e")).unwrap();
+        std::fs::write(path("d/e/back\\slash"), "").unwrap();
+        std::fs::write(path("d/line\nbreak"), "x").unwrap();
+        std::fs::write(path(".hidden"), "x").unwrap();
+        symlink("d/line\nbreak", path("link")).unwrap();
+        symlink(folder.path(), path("d/e/loop")).unwrap();
+        symlink("e", path("d/again")).unwrap();
+        symlink("nowhere", path("dangling")).unwrap();
+        let (mut keys, mut errors) = (Vec::new(), Vec::new());
+        let mut listed = store.list("");
+        while let Some(entry) = listed.next().await {
+            match entry {
+                Ok(meta) => keys.push(meta.key),
+                Err(error) => errors.push(error.uri),
+            }
+        }
+        keys.sort();
+        let expected =
+            [".hidden", "d/again/back\\slash", "d/e/back\\slash", "d/line\nbreak", "link"];
+        assert_eq!(keys, expected);
+        assert_eq!(errors, [store.uri("dangling")]);
+        let name = folder.path().join(OsStr::from_bytes(b"bad\xff"));
+        // Some file systems take only UTF-8.
+        if std::fs::write(name, "x").is_ok() {
+            let listed: Vec<_> = store.list("bad").collect().await;
+            assert!(listed[0].as_ref().unwrap_err().message.contains("UTF-8"), "{listed:?}");
+        }
     }
 }

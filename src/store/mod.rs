@@ -9,7 +9,6 @@ mod folder;
 mod memory;
 mod open;
 mod s3;
-mod s3_error;
 mod uri;
 mod walk;
 
@@ -25,6 +24,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
+use sha2::{Digest as _, Sha256};
 
 /// What a listing or a HEAD tells of an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -147,6 +147,11 @@ impl StoreError {
     ) -> Self {
         Self { kind, operation, uri: uri.into(), message: message.into() }
     }
+}
+
+/// The SHA-256 of these bytes, as [`Store::put`] and [`Store::put_new`] take it.
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    uri::hex(&Sha256::digest(bytes))
 }
 
 impl StoreErrorKind {

@@ -105,18 +105,25 @@ fn is_loopback(host: &str) -> bool {
 
 /// Percent-encodes a key for the header `x-amz-copy-source`: all but unreserved bytes and `/`.
 pub(super) fn encode_key(key: &str) -> String {
-    const HEX: [char; 16] =
-        ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F'];
-    let hex = |digit: u8| HEX.get(usize::from(digit)).copied().unwrap_or('0');
     let mut text = String::with_capacity(key.len() + 16);
     for byte in key.bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'/') {
             text.push(char::from(byte));
         } else {
-            text.extend(['%', hex(byte >> 4), hex(byte & 15)]);
+            text.push('%');
+            text.extend(hex_digits(byte).map(|digit| digit.to_ascii_uppercase()));
         }
     }
     text
+}
+
+fn hex_digits(byte: u8) -> [char; 2] {
+    [byte >> 4, byte & 15].map(|digit| char::from_digit(u32::from(digit), 16).unwrap_or('0'))
+}
+
+/// Bytes as lower-case hex digits.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().flat_map(|&byte| hex_digits(byte)).collect()
 }
 
 /// Undoes `encoding-type=url` of a listing, where `+` is a space and `%2B` a plus. `None` when an
@@ -239,6 +246,7 @@ mod tests {
         let zeros = "0".repeat(64);
         assert_eq!(sha256_bytes(&zeros), Some([0; 32]));
         assert_eq!(sha256_bytes(&"7f".repeat(32)), Some([0x7f; 32]));
+        assert_eq!(hex(&[0, 0x7f, 0xe0]), "007fe0");
         for bad in ["", "00", &"F".repeat(64), &"g0".repeat(32), &"+1".repeat(32)] {
             assert_eq!(sha256_bytes(bad), None, "{bad}");
         }

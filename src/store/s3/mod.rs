@@ -2,90 +2,51 @@
 //!
 //! In: keys and bytes. Out: what the bucket holds. Wrong: what `StoreErrorKind` lists, each with
 //! code, status, request id and a hint. Requests are sent up to five times, with growing, jittered
-//! pauses; bodies, which the SDK does not retry, are read anew from here. This is the only file
-//! that names the AWS SDK.
+//! pauses; bodies, which the SDK does not retry, are read anew from here. Only this folder names
+//! the AWS SDK.
+
+mod answer;
+mod client;
+mod error;
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use aws_config::SdkConfig;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::http::HttpResponse;
-use aws_sdk_s3::config::interceptors::{
-    BeforeTransmitInterceptorContextMut, BeforeTransmitInterceptorContextRef, InterceptorContext,
-};
-use aws_sdk_s3::config::retry::{
-    ClassifyRetry, RetryAction, RetryConfig, RetryPartition, TokenBucket,
-};
-use aws_sdk_s3::config::timeout::TimeoutConfig;
-use aws_sdk_s3::config::{
-    BehaviorVersion, Builder, ConfigBag, Intercept, Region, RuntimeComponents,
-    StalledStreamProtectionConfig,
-};
-use aws_sdk_s3::error::{BoxError, DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::config::{Builder, Region};
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
-use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
 use aws_sdk_s3::operation::put_object::builders::PutObjectFluentBuilder;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{
-    EncodingType, MetadataDirective, Object, ObjectStorageClass, OptionalObjectAttributes,
-    RequestPayer, ServerSideEncryption, StorageClass,
+    EncodingType, MetadataDirective, OptionalObjectAttributes, RequestPayer, ServerSideEncryption,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream, StreamExt};
 
-use super::s3_error::{Answer, Reached, Request, explain};
+use self::answer::{
+    RESERVED_BYTES_MAX, SHA256, answer, code, head_meta, listed_meta, quote, range_header,
+    read_body, status,
+};
+pub use self::client::S3Options;
+use self::client::{
+    ANSWER, ATTEMPTS, COPY, PAUSE, Sent, attempt_limit, backoff, load_settings, transfer_time, tune,
+};
+use self::error::{Answer, Reached, Request, explain};
 use super::{GetOptions, ObjectMeta, Store, StoreError, StoreErrorKind, StoreResult, uri};
 
-/// How often one request is sent, and one body read.
-const ATTEMPTS: u32 = 5;
-/// Time for a connection, the handshake included.
-const CONNECT: Duration = Duration::from_secs(10);
-/// Time until an answer begins, beside what a body needs.
-const ANSWER: Duration = Duration::from_secs(60);
-/// Time for a copy on the server: it moves up to 5 GiB before it answers.
-const COPY: Duration = Duration::from_mins(15);
-/// A body that is slower over its whole length counts as broken; the SDK ends one that stands still.
-const SLOWEST_BYTES_PER_SECOND: u64 = 64 << 10;
-/// How long a body may stand still.
-const STALL: Duration = Duration::from_secs(20);
-/// The first pause before a body is read again; it doubles.
-const PAUSE: Duration = Duration::from_millis(250);
-/// Tokens for retries, five each: a whole set of fetches may be throttled at once while S3 splits a
-/// busy prefix, and the SDK's 500 would turn that into failed objects.
-const RETRY_TOKENS: usize = 10_000;
-/// More is not reserved on the word of a `Content-Length` alone.
-const RESERVED_BYTES_MAX: u64 = 256 << 20;
 /// Where a bucket is looked for when nothing names a Region.
 const DEFAULT_REGION: &str = "us-east-1";
-/// The name of the user metadata that holds an object's SHA-256.
-const SHA256: &str = "sha256";
-
-/// What a store on S3 needs beside its address.
-#[derive(Debug, Clone, Default)]
-pub struct S3Options {
-    /// Another server that speaks S3, addressed by path; plain http only on this machine.
-    pub endpoint_url: Option<String>,
-    /// The profile of the AWS configuration files.
-    pub profile: Option<String>,
-    /// The bucket's Region; without it it is discovered.
-    pub region: Option<String>,
-    /// The account that must own the bucket, else every request fails.
-    pub expected_bucket_owner: Option<String>,
-    /// The KMS key for what is written; without it the bucket's default applies.
-    pub sse_kms_key: Option<String>,
-    /// Pay for requests to a requester-pays bucket.
-    pub request_payer: bool,
-}
 
 /// The objects below a prefix of a bucket.
-#[derive(Debug)]
 pub struct S3 {
     client: Client,
     bucket: String,
@@ -119,23 +80,30 @@ impl S3 {
         let is_foreign = sdk.endpoint_url().is_some();
         let mut region = sdk.region().map_or(DEFAULT_REGION, Region::as_ref).to_owned();
         let builder = Builder::from(&sdk).force_path_style(is_foreign);
-        let mut store = Self::new(bucket, prefix, options.clone(), builder.clone(), &region);
+        let mut store = Self::new(bucket, prefix, options.clone(), builder.clone(), &region, PAUSE);
         store.is_foreign = is_foreign;
         let found = store.find_region().await?;
         if let Some(found) =
             found.filter(|found| *found != region && !is_foreign && options.region.is_none())
         {
             region = found;
-            store = Self::new(bucket, prefix, options.clone(), builder, &region);
+            store = Self::new(bucket, prefix, options.clone(), builder, &region, PAUSE);
         }
         Ok(store)
     }
 
-    fn new(bucket: &str, prefix: &str, options: S3Options, builder: Builder, region: &str) -> Self {
+    fn new(
+        bucket: &str,
+        prefix: &str,
+        options: S3Options,
+        builder: Builder,
+        region: &str,
+        pause: Duration,
+    ) -> Self {
         let sent = Arc::<Sent>::default();
         let builder = builder.region(Region::new(region.to_owned()));
         Self {
-            client: Client::from_conf(tune(builder, &sent).build()),
+            client: Client::from_conf(tune(builder, &sent, pause).build()),
             bucket: bucket.to_owned(),
             prefix: if prefix.is_empty() { String::new() } else { format!("{prefix}/") },
             base_uri: base_uri(bucket, prefix),
@@ -143,7 +111,7 @@ impl S3 {
             is_foreign: false,
             sent,
             bodies_again: AtomicU64::new(0),
-            pause: PAUSE,
+            pause,
         }
     }
 
@@ -217,29 +185,15 @@ impl S3 {
             .map_err(|error| self.error(Request::List, prefix, &error))
     }
 
-    fn entry(&self, object: &Object, is_encoded: bool) -> StoreResult<ObjectMeta> {
-        let text = object.key().unwrap_or_default();
-        let key = if is_encoded { uri::decode_key(text) } else { Some(text.to_owned()) };
-        let Some(key) = key.as_deref().and_then(|key| key.strip_prefix(&self.prefix)) else {
-            let message = format!("the listing holds a key that was not asked for: `{text}`");
-            return Err(self.other(Request::List, "", message));
-        };
-        let is_archive_class = matches!(
-            object.storage_class(),
-            Some(ObjectStorageClass::Glacier | ObjectStorageClass::DeepArchive)
-        );
-        let is_restored =
-            object.restore_status().is_some_and(|status| status.restore_expiry_date().is_some());
-        Ok(ObjectMeta {
-            key: key.to_owned(),
-            size: object.size().and_then(|size| u64::try_from(size).ok()).unwrap_or(0),
-            etag: unquote(object.e_tag()),
-            last_modified_ms: object
-                .last_modified()
-                .and_then(|time| time.to_millis().ok())
-                .unwrap_or(0),
-            archived: is_archive_class && !is_restored,
-            sha256: None,
+    fn entry(
+        &self,
+        object: &aws_sdk_s3::types::Object,
+        is_encoded: bool,
+    ) -> StoreResult<ObjectMeta> {
+        listed_meta(object, is_encoded, &self.prefix).ok_or_else(|| {
+            let key = object.key().unwrap_or_default();
+            let message = format!("the listing holds a key that was not asked for: `{key}`");
+            self.other(Request::List, "", message)
         })
     }
 
@@ -248,9 +202,8 @@ impl S3 {
         key: &str,
         if_match: Option<&str>,
     ) -> StoreResult<Option<ObjectMeta>> {
-        let answered = self
-            .client
-            .head_object()
+        let request = self.client.head_object();
+        let answered = request
             .bucket(&self.bucket)
             .key(self.key(key))
             .set_if_match(if_match.map(quote))
@@ -284,12 +237,7 @@ impl S3 {
                 .bucket(&self.bucket)
                 .key(self.key(key))
                 .set_if_match(options.if_match.as_deref().map(quote))
-                .set_range(
-                    options
-                        .range
-                        .as_ref()
-                        .map(|range| format!("bytes={}-{}", range.start, range.end - 1)),
-                )
+                .set_range(options.range.as_ref().map(range_header))
                 .set_expected_bucket_owner(self.owner())
                 .set_request_payer(self.payer())
                 .send()
@@ -313,20 +261,11 @@ impl S3 {
 
     /// An empty range cannot be asked for in HTTP; whether the object is there still counts.
     async fn get_nothing(&self, key: &str, options: &GetOptions) -> StoreResult<Bytes> {
-        match self.head_object(key, options.if_match.as_deref()).await? {
-            Some(_) => Ok(Bytes::new()),
-            None => {
-                let request = Request::Get { if_match: options.if_match.is_some() };
-                let answer = Answer {
-                    reached: Reached::Answered,
-                    status: 404,
-                    code: String::new(),
-                    message: String::new(),
-                    request_id: None,
-                };
-                Err(explain(request, &answer, self.uri(key)))
-            }
+        if self.head_object(key, options.if_match.as_deref()).await?.is_some() {
+            return Ok(Bytes::new());
         }
+        let request = Request::Get { if_match: options.if_match.is_some() };
+        Err(explain(request, &Answer::missing(), self.uri(key)))
     }
 
     /// The body as one piece; [`StoreErrorKind::Unavailable`] when it broke off, stood still, or
@@ -402,8 +341,7 @@ impl S3 {
         // A server that does not know the condition on a copy would replace the target. Two writers
         // at one moment could still both pass, with equal bytes: names come from content.
         if self.is_foreign && self.head_object(to, None).await?.is_some() {
-            let message = "the object exists already";
-            let kind = StoreErrorKind::Precondition;
+            let (kind, message) = (StoreErrorKind::Precondition, "the object exists already");
             return Err(StoreError::new(kind, Request::Copy.verb(), self.uri(to), message));
         }
         let source = uri::encode_key(&format!("{}/{}", self.bucket, self.key(from)));
@@ -430,6 +368,13 @@ impl S3 {
                 self.error(Request::Copy, key, &error)
             })?;
         Ok(())
+    }
+}
+
+impl fmt::Debug for S3 {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The client's settings would fill pages.
+        formatter.debug_struct("S3").field("base_uri", &self.base_uri).finish_non_exhaustive()
     }
 }
 
@@ -544,204 +489,5 @@ fn base_uri(bucket: &str, prefix: &str) -> String {
     if prefix.is_empty() { format!("s3://{bucket}") } else { format!("s3://{bucket}/{prefix}") }
 }
 
-async fn load_settings(options: &S3Options) -> SdkConfig {
-    let mut loader = aws_config::defaults(BehaviorVersion::latest());
-    if let Some(profile) = &options.profile {
-        loader = loader.profile_name(profile);
-    }
-    if let Some(region) = &options.region {
-        loader = loader.region(Region::new(region.clone()));
-    }
-    if let Some(url) = &options.endpoint_url {
-        loader = loader.endpoint_url(url);
-    }
-    loader.load().await
-}
-
-fn tune(builder: Builder, sent: &Arc<Sent>) -> Builder {
-    let tokens = TokenBucket::builder().capacity(RETRY_TOKENS).build();
-    builder
-        .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
-        .retry_partition(RetryPartition::custom("healthtrail").token_bucket(tokens).build())
-        .retry_classifier(TooManyRequests)
-        .timeout_config(
-            TimeoutConfig::builder()
-                .connect_timeout(CONNECT)
-                .operation_attempt_timeout(ANSWER)
-                .build(),
-        )
-        .stalled_stream_protection(
-            StalledStreamProtectionConfig::enabled()
-                .upload_enabled(true)
-                .download_enabled(true)
-                .grace_period(STALL)
-                .build(),
-        )
-        .interceptor(CountSent(Arc::clone(sent)))
-}
-
-/// Another limit for one attempt of one request.
-fn attempt_limit(limit: Duration) -> Builder {
-    let timeouts =
-        TimeoutConfig::builder().connect_timeout(CONNECT).operation_attempt_timeout(limit).build();
-    Builder::new().timeout_config(timeouts)
-}
-
-/// How long so many bytes may take.
-fn transfer_time(bytes: u64) -> Duration {
-    Duration::from_secs(bytes / SLOWEST_BYTES_PER_SECOND)
-}
-
-/// A random pause, up to twice as long after every attempt.
-fn backoff(first: Duration, attempt: u32) -> Duration {
-    let longest = first * 2_u32.saturating_pow(attempt);
-    longest.mul_f64(0.5 + rand::random::<f64>() / 2.0)
-}
-
-/// Requests sent, and operations that sent them: the difference was sent again.
-#[derive(Debug, Default)]
-struct Sent {
-    attempts: AtomicU64,
-    operations: AtomicU64,
-}
-
-impl Sent {
-    fn again(&self) -> u64 {
-        let attempts = self.attempts.load(Ordering::Relaxed);
-        attempts.saturating_sub(self.operations.load(Ordering::Relaxed))
-    }
-}
-
-#[derive(Debug)]
-struct CountSent(Arc<Sent>);
-
-impl Intercept for CountSent {
-    fn name(&self) -> &'static str {
-        "CountSent"
-    }
-
-    fn modify_before_retry_loop(
-        &self,
-        _context: &mut BeforeTransmitInterceptorContextMut<'_>,
-        _components: &RuntimeComponents,
-        _config: &mut ConfigBag,
-    ) -> Result<(), BoxError> {
-        self.0.operations.fetch_add(1, Ordering::Relaxed);
-        Ok(())
-    }
-
-    fn read_before_attempt(
-        &self,
-        _context: &BeforeTransmitInterceptorContextRef<'_>,
-        _components: &RuntimeComponents,
-        _config: &mut ConfigBag,
-    ) -> Result<(), BoxError> {
-        self.0.attempts.fetch_add(1, Ordering::Relaxed);
-        Ok(())
-    }
-}
-
-/// Other servers than AWS throttle with 429, which the SDK does not know as passing.
-#[derive(Debug)]
-struct TooManyRequests;
-
-impl ClassifyRetry for TooManyRequests {
-    fn name(&self) -> &'static str {
-        "TooManyRequests"
-    }
-
-    fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
-        match context.response().map(|response| response.status().as_u16()) {
-            Some(429) => RetryAction::throttling_error(),
-            _ => RetryAction::NoActionIndicated,
-        }
-    }
-}
-
-fn status<E>(error: &SdkError<E, HttpResponse>) -> u16 {
-    error.raw_response().map_or(0, |response| response.status().as_u16())
-}
-
-fn code<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> Option<String> {
-    error.as_service_error().and_then(|error| error.code()).map(str::to_owned)
-}
-
-fn answer<E>(error: &SdkError<E, HttpResponse>) -> Answer
-where
-    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
-{
-    let chain = || DisplayErrorContext(error).to_string();
-    let (reached, message) = match error {
-        SdkError::ServiceError(service) => {
-            (Reached::Answered, service.err().message().unwrap_or_default().to_owned())
-        }
-        SdkError::ResponseError(_) | SdkError::TimeoutError(_) => (Reached::NoAnswer, chain()),
-        SdkError::DispatchFailure(_) => (Reached::NoAnswer, chain()),
-        _ => (Reached::NotSent, chain()),
-    };
-    Answer {
-        reached,
-        status: status(error),
-        code: code(error).unwrap_or_default(),
-        message,
-        request_id: error
-            .raw_response()
-            .and_then(|response| response.headers().get("x-amz-request-id"))
-            .map(str::to_owned),
-    }
-}
-
-fn head_meta(key: &str, output: &HeadObjectOutput) -> ObjectMeta {
-    let is_archive_class =
-        matches!(output.storage_class(), Some(StorageClass::Glacier | StorageClass::DeepArchive))
-            || output.archive_status().is_some();
-    let is_restored =
-        output.restore().is_some_and(|restore| restore.contains("ongoing-request=\"false\""));
-    ObjectMeta {
-        key: key.to_owned(),
-        size: output.content_length().and_then(|length| u64::try_from(length).ok()).unwrap_or(0),
-        etag: unquote(output.e_tag()),
-        last_modified_ms: output
-            .last_modified()
-            .and_then(|time| time.to_millis().ok())
-            .unwrap_or(0),
-        archived: is_archive_class && !is_restored,
-        sha256: output
-            .metadata()
-            .and_then(|metadata| metadata.get(SHA256))
-            .filter(|sha256| uri::sha256_bytes(sha256).is_some())
-            .cloned(),
-    }
-}
-
-/// Listings and headers quote an etag, some servers do not; kept without.
-fn unquote(etag: Option<&str>) -> String {
-    etag.unwrap_or_default().trim_matches('"').to_owned()
-}
-
-fn quote(etag: &str) -> String {
-    format!("\"{etag}\"")
-}
-
-async fn read_body(mut body: ByteStream, announced: Option<u64>) -> Result<Bytes, String> {
-    let mut next = async || match body.next().await {
-        None => Ok(None),
-        Some(Ok(chunk)) => Ok(Some(chunk)),
-        Some(Err(error)) => Err(DisplayErrorContext(&error).to_string()),
-    };
-    let Some(first) = next().await? else { return Ok(Bytes::new()) };
-    if announced == Some(first.len() as u64) {
-        // Small objects come in one piece; the end is awaited, because the checksum is judged there.
-        return match next().await? {
-            None => Ok(first),
-            Some(_) => Err("more bytes than announced".to_owned()),
-        };
-    }
-    let reserved = announced.unwrap_or(0).min(RESERVED_BYTES_MAX);
-    let mut bytes = BytesMut::with_capacity(usize::try_from(reserved).unwrap_or(0));
-    bytes.extend_from_slice(&first);
-    while let Some(chunk) = next().await? {
-        bytes.extend_from_slice(&chunk);
-    }
-    Ok(bytes.freeze())
-}
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,7 @@
 //! Pure, so that the whole table can be tested without a server. Codes are those of
 //! <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>.
 
-use super::{StoreError, StoreErrorKind};
+use crate::store::{StoreError, StoreErrorKind};
 
 /// What was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +53,19 @@ pub(super) struct Answer {
     pub(super) request_id: Option<String>,
 }
 
+impl Answer {
+    /// What a GET of a missing object is answered with.
+    pub(super) fn missing() -> Self {
+        Self {
+            reached: Reached::Answered,
+            status: 404,
+            code: "NoSuchKey".to_owned(),
+            message: String::new(),
+            request_id: None,
+        }
+    }
+}
+
 impl Request {
     /// As [`StoreError::operation`] has it.
     pub(super) fn verb(self) -> &'static str {
@@ -91,28 +104,24 @@ impl Request {
 /// The error for a caller.
 pub(super) fn explain(request: Request, answer: &Answer, uri: impl Into<String>) -> StoreError {
     let (kind, what, hint) = judge(request, answer);
-    let mut message = what.to_owned();
-    let mut details = Vec::new();
-    if !answer.code.is_empty() {
-        details.push(answer.code.clone());
-    }
-    if answer.status != 0 {
-        details.push(format!("HTTP {}", answer.status));
-    }
-    if let Some(id) = &answer.request_id {
-        details.push(format!("request {id}"));
-    }
-    if !details.is_empty() {
-        message += &format!(" ({})", details.join(", "));
-    }
-    let said = answer.message.trim().trim_end_matches('.');
-    if !said.is_empty() {
-        message += &format!(": {said}");
-    }
-    if !hint.is_empty() {
-        message += &format!("; hint: {hint}");
-    }
-    StoreError::new(kind, request.verb(), uri, message)
+    let details: Vec<String> = [
+        (!answer.code.is_empty()).then(|| answer.code.clone()),
+        (answer.status != 0).then(|| format!("HTTP {}", answer.status)),
+        answer.request_id.as_ref().map(|id| format!("request {id}")),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    let details = match &details[..] {
+        [] => String::new(),
+        details => format!(" ({})", details.join(", ")),
+    };
+    let said = match answer.message.trim().trim_end_matches('.') {
+        "" => String::new(),
+        said => format!(": {said}"),
+    };
+    let hint = if hint.is_empty() { hint } else { format!("; hint: {hint}") };
+    StoreError::new(kind, request.verb(), uri, format!("{what}{details}{said}{hint}"))
 }
 
 type Judgement = (StoreErrorKind, &'static str, String);
