@@ -654,6 +654,9 @@ mod tests {
         for number in 1..=CHECKPOINT_COMMITS {
             log.try_commit(&record(number, "one", inline(&["gone"]), Vec::new())).await.unwrap();
         }
+        log.look(&mut ledger).await.unwrap();
+        // Not done yet, so no checkpoint may hold them.
+        assert!(!log.checkpoint(&mut ledger).await.unwrap());
         log.catch_up(&mut ledger).await.unwrap();
         assert!(log.checkpoint(&mut ledger).await.unwrap());
         // The lake is filled anew, and the old checkpoint was left behind.

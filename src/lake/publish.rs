@@ -285,6 +285,19 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn staging_that_another_run_cleared_meanwhile_is_no_damage() {
+        // Between our look and our copy another run published and unstaged: what we copy is gone.
+        let inner = Arc::new(Memory::new("lake"));
+        let fault = Fault::at(1, StoreErrorKind::NotFound).only("copy_new", "").answer_lost();
+        let log = Log::new(Arc::new(Faulty::new(inner.clone()).with(fault)));
+        let record = committed(&log).await;
+        let published = log.publish(&record).await.unwrap();
+        assert_eq!((published.copied, published.present), (1, 1));
+        assert!(published.done.damaged.is_empty());
+        assert_eq!(visible_ids(&inner, Table::Findings), [1, 2]);
+    }
+
+    #[tokio::test]
     async fn trouble_on_the_way_is_looked_at_again_and_bounded() {
         for kind in
             [StoreErrorKind::Conflict, StoreErrorKind::Unavailable, StoreErrorKind::Precondition]
