@@ -1,15 +1,17 @@
 //! Zstandard (RFC 8878).
 //!
 //! In: one or many frames, skippable ones among them. Out: their content. What limits it: a window of
-//! 128 MiB, so that a hostile frame header cannot ask for more memory.
+//! 8 MiB, so that a hostile frame header cannot ask for more memory.
 
 use zstd::stream::raw::{DParameter, Decoder, InBuffer, Operation as _, OutBuffer};
 
 use crate::archive::unpack::UnpackFault;
 use crate::archive::unpack::input::{Input, Layer};
 
-/// The binary logarithm of the largest window: 128 MiB, the format's own recommendation.
-const WINDOW_LOG_MAX: u32 = 27;
+/// The binary logarithm of the largest window: 8 MiB, which RFC 8878 asks every decoder to support and
+/// no level of the `zstd` command below 20 goes beyond. A larger one is a reject, for `--memory` has to
+/// hold with one such window for each thread.
+const WINDOW_LOG_MAX: u32 = 23;
 
 /// A Zstandard stream.
 pub(super) struct Zstd<'s> {
