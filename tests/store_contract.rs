@@ -204,7 +204,7 @@ async fn a_changed_object_is_not_read_by_its_old_etag() {
         let etag = store.head("a").await.unwrap().unwrap().etag;
         let pinned = GetOptions::if_match(&etag);
         assert_eq!(store.get("a", pinned.clone()).await.unwrap(), "first");
-        put(&*store, "a", "other").await;
+        put(&*store, "a", "another").await;
         assert_eq!(kind(store.get("a", pinned.clone()).await), StoreErrorKind::Precondition);
         let part = pinned.clone().range(1..2);
         assert_eq!(kind(store.get("a", part).await), StoreErrorKind::Precondition);
