@@ -404,7 +404,7 @@ mod tests {
     use crate::lake::testing::{
         SETTINGS, Shuffled, TestRow, keys, object, record, rows_of, run_once, visible_ids,
     };
-    use crate::store::{Effect, Fault, Faulty, Memory};
+    use crate::store::{Effect, Fault, Faulty, Folder, Memory};
 
     const DAY: i64 = 86_400_000;
 
@@ -452,6 +452,32 @@ mod tests {
         assert_eq!(store.objects(), before);
         let ledger = ledger_of(&log).await;
         assert_eq!((ledger.version(), ledger.totals().findings, ledger.totals().files), (1, 4, 2));
+    }
+
+    #[tokio::test]
+    async fn a_folder_keeps_the_same_rules() {
+        let folder = tempfile::tempdir().unwrap();
+        let inner: Arc<dyn Store> = Arc::new(Folder::open(folder.path(), true).await.unwrap());
+        // Killed sooner or later; those that come after one that had committed have little left to do.
+        for nth in [9, 12, 14, 16] {
+            let fault = Fault::at(nth, StoreErrorKind::Unavailable).forever().answer_lost();
+            let store = Faulty::new(inner.clone()).with(fault);
+            let _ = run_once(Arc::new(store), "killed", &rows()).await;
+        }
+        run_once(inner.clone(), "next", &rows()).await.unwrap();
+        assert_eq!(run_once(inner.clone(), "again", &rows()).await.unwrap(), 0);
+        let log = Log::new(inner.clone());
+        let ledger = ledger_of(&log).await;
+        log.sweep(ledger.version()).await.unwrap();
+        assert_eq!((ledger.version(), ledger.totals().findings), (1, 4));
+        let listed: Vec<_> = inner.list("").try_collect().await.unwrap();
+        let mut keys: Vec<&str> = listed.iter().map(|meta| meta.key.as_str()).collect();
+        keys.sort_unstable();
+        let mut expected: Vec<&str> = ledger.all_files().map(|file| file.2.key.as_str()).collect();
+        let (done, record) = (done_key(1), record_key(1));
+        expected.extend([done.as_str(), record.as_str()]);
+        expected.sort_unstable();
+        assert_eq!(keys, expected);
     }
 
     #[tokio::test]
