@@ -4,6 +4,11 @@
 //! JSON bytes. The archive is generated, seeded, and the same everywhere.
 
 #![allow(missing_docs, reason = "criterion's macros make undocumented functions")]
+#![allow(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a bench that cannot run may stop as it likes"
+)]
 
 use std::hint::black_box;
 use std::io::Cursor;
@@ -34,12 +39,10 @@ const OBJECT_MESSAGES: u64 = 4_000;
 const RUN_MESSAGES: u64 = 20_000;
 const RUN_OBJECTS: u64 = 60;
 
-fn archive(
-    runtime: &Runtime,
-    objects: u64,
-    events: u64,
-    change: fn(&mut GenerateOptions),
-) -> (Memory, u64) {
+/// What of the defaults an archive differs in.
+type Change = fn(&mut GenerateOptions);
+
+fn archive(runtime: &Runtime, objects: u64, events: u64, change: Change) -> (Memory, u64) {
     let mut options = GenerateOptions { objects, events, days: 2, ..GenerateOptions::default() };
     options.error_records = 0.0;
     change(&mut options);
@@ -67,7 +70,7 @@ fn reading(criterion: &mut Criterion) {
     let runtime = Runtime::new().unwrap();
     let mut group = criterion.benchmark_group("read");
     group.sampling_mode(SamplingMode::Flat).sample_size(10);
-    let shapes: [(&str, Products, fn(&mut GenerateOptions)); 4] = [
+    let shapes: [(&str, Products, Change); 4] = [
         ("native", Products::Health, |options| {
             (options.asff, options.ocsf, options.other_asff, options.other_ocsf) =
                 (0.0, 0.0, 0.0, 0.0);
@@ -97,7 +100,7 @@ fn reading(criterion: &mut Criterion) {
 fn whole(criterion: &mut Criterion) {
     let runtime = Runtime::new().unwrap();
     let (store, raw_bytes) = archive(&runtime, RUN_OBJECTS, RUN_MESSAGES, |options| {
-        options.compression = Compression::Gzip
+        options.compression = Compression::Gzip;
     });
     let archive: Arc<dyn Store> = Arc::new(store);
     let mut group = criterion.benchmark_group("run");

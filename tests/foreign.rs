@@ -5,16 +5,22 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Once;
 
 use serde_json::Value;
 
 use crate::program::{healthtrail, number, run, text};
+use crate::stores::{REQUIRE_SERVERS, say_skipped};
+
+/// A Python that has DuckDB and PyArrow.
+const PYTHON: &str = "HEALTHTRAIL_TEST_PYTHON";
 
 /// Runs a script of the tests, or says that it was skipped.
 fn python(script: &str, arguments: &[&str]) -> Option<Value> {
-    let Ok(python) = std::env::var("HEALTHTRAIL_TEST_PYTHON") else {
-        assert!(std::env::var("HEALTHTRAIL_TEST_REQUIRE_SERVERS").is_err(), "use tests/run");
-        println!("skipped: HEALTHTRAIL_TEST_PYTHON is not set");
+    static SAID: Once = Once::new();
+    let Ok(python) = std::env::var(PYTHON) else {
+        assert!(std::env::var(REQUIRE_SERVERS).is_err(), "set {PYTHON}, or use tests/run");
+        say_skipped(&SAID, PYTHON);
         return None;
     };
     let script = format!("{}/tests/{script}", env!("CARGO_MANIFEST_DIR"));

@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray as _};
 use arrow::datatypes::{DataType, Int32Type, Int64Type, TimestampMillisecondType};
+use healthtrail::store::sha256_hex;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
 
 /// Columns that equal rows need not share.
 pub(crate) const DELIVERY_COLUMNS: [&str; 15] = [
@@ -103,8 +103,8 @@ pub(crate) fn parts(lake: &Path) -> BTreeMap<PathBuf, String> {
         .into_iter()
         .filter(|path| path.extension().is_some_and(|extension| extension == "parquet"))
         .map(|path| {
-            let hash = Sha256::digest(fs::read(lake.join(&path)).unwrap());
-            (path, hash.iter().map(|byte| format!("{byte:02x}")).collect())
+            let hash = sha256_hex(&fs::read(lake.join(&path)).unwrap());
+            (path, hash)
         })
         .collect()
 }
@@ -125,9 +125,8 @@ pub(crate) fn rows(lake: &Path, table: &str) -> Vec<Row> {
                 .map(|(field, column)| (field.name().clone(), Arc::clone(column)))
                 .collect();
             for row in 0..batch.num_rows() {
-                let cells = columns.iter().filter_map(|(name, column)| {
-                    (!column.is_null(row)).then(|| (name.clone(), cell(column.as_ref(), row)))
-                });
+                let filled = columns.iter().filter(|(_, column)| !column.is_null(row));
+                let cells = filled.map(|(name, column)| (name.clone(), cell(column.as_ref(), row)));
                 rows.push(cells.collect());
             }
         }

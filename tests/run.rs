@@ -192,13 +192,9 @@ fn packing_order_framing_and_compression_change_no_row() {
 fn hours_left_out_are_filled_by_a_later_plain_run() {
     let folder = tempfile::tempdir().unwrap();
     let (archive, lake) = (folder.path().join("archive"), folder.path().join("lake"));
-    for day in 1..=4 {
-        let day = format!("2026-08-{day:02}");
-        write(
-            &archive,
-            &key(&day, 5, 1),
-            health_event(day.len() as u32, &day, "111122223333").as_bytes(),
-        );
+    for number in 1..=4 {
+        let day = format!("2026-08-{number:02}");
+        write(&archive, &key(&day, 5, 1), health_event(number, &day, "111122223333").as_bytes());
     }
     let options = ["--since", "2026-08-02", "--until", "2026-08-03T05"];
     let some = run(text(&archive), text(&lake), &options, 0);

@@ -14,7 +14,7 @@ use healthtrail::store::{
 /// The address of an S3 server on this machine; credentials and Region come from the usual variables.
 const S3_ENDPOINT: &str = "HEALTHTRAIL_TEST_S3_ENDPOINT";
 /// Set by `tests/run`: a test that would be skipped for want of a server fails instead.
-const REQUIRE_SERVERS: &str = "HEALTHTRAIL_TEST_REQUIRE_SERVERS";
+pub(crate) const REQUIRE_SERVERS: &str = "HEALTHTRAIL_TEST_REQUIRE_SERVERS";
 
 /// Writes an object whose hash is that of its bytes.
 pub(crate) async fn put(store: &dyn Store, key: &str, bytes: impl Into<Bytes>) {
@@ -57,7 +57,8 @@ where
 {
     let Ok(endpoint_url) = std::env::var(S3_ENDPOINT) else {
         assert!(std::env::var(REQUIRE_SERVERS).is_err(), "set {S3_ENDPOINT}, or use tests/run");
-        say_once();
+        static SAID: Once = Once::new();
+        say_skipped(&SAID, S3_ENDPOINT);
         return;
     };
     let bucket = format!("healthtrail-{:016x}", rand::random::<u64>());
@@ -74,11 +75,10 @@ where
 }
 
 /// Past the harness, which shows what a test prints only when it fails.
-fn say_once() {
-    static SAID: Once = Once::new();
-    SAID.call_once(|| {
+pub(crate) fn say_skipped(said: &Once, variable: &str) {
+    said.call_once(|| {
         #[expect(clippy::explicit_write, reason = "the harness would catch what eprintln says")]
-        writeln!(stderr(), "SKIPPED on S3: {S3_ENDPOINT} is not set; tests/run sets it").unwrap();
+        writeln!(stderr(), "SKIPPED: {variable} is not set; tests/run sets it").unwrap();
     });
 }
 

@@ -15,6 +15,12 @@ mod values;
 
 use clap::{Parser, Subcommand};
 
+/// Threads that move bytes; those that burn cores are the conductor's.
+const RUNTIME_THREADS: usize = 2;
+
+/// Threads for file operations. Each thread has memory of its own in the allocator, so there are few.
+const BLOCKING_THREADS: usize = 8;
+
 /// How the program ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
@@ -64,7 +70,11 @@ impl Cli {
     pub fn run(self) -> anyhow::Result<Outcome> {
         let filter = tracing_subscriber::EnvFilter::try_new(&self.log)?;
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(RUNTIME_THREADS)
+            .max_blocking_threads(BLOCKING_THREADS)
+            .enable_all()
+            .build()?;
         match self.command {
             Command::Run(args) => runtime.block_on(run::run(*args)),
             Command::Inspect(args) => runtime.block_on(inspect::inspect(args)),

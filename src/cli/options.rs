@@ -13,7 +13,7 @@ pub(super) struct StoreArgs {
 
     /// Profile of the shared AWS configuration to read the archive with
     ///
-    /// Without it the SDK's default chain decides: environment, profile, SSO, credential_process,
+    /// Without it the SDK's default chain decides: environment, profile, SSO, `credential_process`,
     /// web identity, container, instance.
     #[arg(long, value_name = "PROFILE", env = "HEALTHTRAIL_ARCHIVE_PROFILE", help_heading = "S3")]
     pub(super) archive_profile: Option<String>,

@@ -88,7 +88,8 @@ pub(super) struct RunArgs {
     #[arg(long, env = "HEALTHTRAIL_DRY_RUN")]
     dry_run: bool,
 
-    /// Threads that read and write [default: one for each processor]
+    /// Threads that read and write [default: one for each processor]; at most one for each 32 MiB of
+    /// `--memory`
     #[arg(long, value_name = "N", env = "HEALTHTRAIL_THREADS", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
 
@@ -109,6 +110,9 @@ pub(super) struct RunArgs {
     object_bytes_max: u64,
 
     /// Longest document; a longer one is a reject
+    ///
+    /// Small `--memory` allows less: 1 MiB at 128 MiB, some 14 MiB at 1 GiB. What was rejected for its
+    /// length is read again by a run that allows more.
     #[arg(long, value_name = "SIZE", env = "HEALTHTRAIL_DOCUMENT_BYTES_MAX", default_value = "16MiB", value_parser = values::size)]
     document_bytes_max: u64,
 

@@ -49,7 +49,7 @@ pub(super) fn hour(text: &str) -> Result<i64, String> {
         Some((date, time)) => {
             let date: Date = date.parse().map_err(|_| help())?;
             let hour = time.split(':').next().unwrap_or(time);
-            if time.split(':').skip(1).any(|part| part.trim_matches('0') != "") {
+            if time.split(':').skip(1).any(|part| !part.trim_matches('0').is_empty()) {
                 return Err(format!(
                     "`{text}` lies inside an hour; arrival is known by whole hours"
                 ));

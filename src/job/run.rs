@@ -15,7 +15,7 @@ use crate::archive::discover::DiscoverOptions;
 use crate::archive::read::{DEPTH_MAX, READER_GENERATION, ReadOptions};
 use crate::finding::identity::IDENTITY_VERSION;
 use crate::finding::product::Products;
-use crate::job::budget::Budget;
+use crate::job::budget::{Budget, threads};
 use crate::job::commit::{Committer, Report, Settled, Staged};
 use crate::job::memory;
 use crate::job::plan::{Archive, Hours, Plan, Planned, chunks, plan};
@@ -146,7 +146,8 @@ pub async fn run(options: &RunOptions) -> anyhow::Result<Summary> {
     Progress::add(&options.progress.bytes_planned, plan.bytes());
     Progress::add(&options.progress.objects_planned, plan.objects.len() as u64);
 
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(options.threads).build()?;
+    let threads = threads(options.memory_bytes, options.threads);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
     let committer = Committer {
         lake: Arc::clone(&lake),
         log,
@@ -156,13 +157,14 @@ pub async fn run(options: &RunOptions) -> anyhow::Result<Summary> {
         run: random_id(),
         started_at: jiff::Timestamp::now().to_string(),
         pool: Arc::new(pool),
-        budget: Budget::new(options.memory_bytes, options.threads, options.document_bytes_max),
+        budget: budget(options),
         archives: options.archives.clone().into(),
         plan: plan.objects.into(),
     };
     let settled = vec![false; committer.plan.len()];
     let mut conductor = Conductor { options, begun, committer, summary, settled };
-    conductor.waves().await?;
+    // Boxed: what the waves keep between their steps would make the caller's future large.
+    Box::pin(conductor.waves()).await?;
     conductor.finish().await
 }
 
@@ -185,9 +187,14 @@ fn check_places(options: &RunOptions) -> anyhow::Result<()> {
     Ok(())
 }
 
+fn budget(options: &RunOptions) -> Budget {
+    let threads = threads(options.memory_bytes, options.threads);
+    Budget::new(options.memory_bytes, threads, options.document_bytes_max)
+}
+
 fn settings(options: &RunOptions, ledger: &Ledger) -> anyhow::Result<Settings> {
     let products = options.products.or(ledger.products()).unwrap_or(Products::Health);
-    let budget = Budget::new(options.memory_bytes, options.threads, options.document_bytes_max);
+    let budget = budget(options);
     let limits = Limits {
         object_bytes_max: options.object_bytes_max,
         document_bytes_max: budget.document_bytes as u64,

@@ -35,8 +35,8 @@ pub const PART_BYTES_MAX: u64 = 1 << 30;
 
 /// Rows gathered at a time.
 const SLICE_ROWS_MAX: usize = 8_192;
-/// Bytes of the values gathered at a time; a single row may be larger.
-const SLICE_BYTES_MAX: u64 = 16 << 20;
+/// Bytes of the values gathered at a time; a single row may be larger. Each encoder holds one slice.
+const SLICE_BYTES_MAX: u64 = 2 << 20;
 /// Rows of a row group: few enough that an account's row groups are a fraction of a large part.
 const ROW_GROUP_ROWS_MAX: usize = 1 << 17;
 /// Encoded bytes at which a row group is closed; what it may hold in memory.

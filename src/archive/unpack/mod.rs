@@ -144,6 +144,11 @@ impl<'s> Unpacker<'s> {
             return Err(fault);
         }
         let before = out.len();
+        if out.capacity() - before < bytes_max {
+            // By a quarter, not by twice: a buffer that waits for the end of a long document may
+            // be the largest thing in memory.
+            out.reserve_exact(bytes_max.max(before / 4));
+        }
         out.resize(before + bytes_max, 0);
         let read = self.top.read(out.get_mut(before..).unwrap_or_default());
         out.truncate(before + *read.as_ref().unwrap_or(&0));
