@@ -55,9 +55,9 @@ where
     Test: FnOnce(String, StoreOptions) -> Running,
     Running: Future<Output = ()>,
 {
+    static SAID: Once = Once::new();
     let Ok(endpoint_url) = std::env::var(S3_ENDPOINT) else {
         assert!(std::env::var(REQUIRE_SERVERS).is_err(), "set {S3_ENDPOINT}, or use tests/run");
-        static SAID: Once = Once::new();
         say_skipped(&SAID, S3_ENDPOINT);
         return;
     };
