@@ -14,6 +14,7 @@ pub mod ledger;
 pub mod log;
 pub mod part;
 pub mod part_ids;
+pub mod part_rows;
 pub mod publish;
 pub mod record;
 pub mod rejects;

@@ -123,7 +123,7 @@ fn ids_of(file: &LedgerFile, batch: &RecordBatch) -> LakeResult<Vec<u128>> {
         .ok_or_else(|| LakeError::damaged(&file.key, "has an id that is not 32 hex digits"))
 }
 
-async fn read_footer(store: &dyn Store, file: &LedgerFile) -> LakeResult<Arc<ParquetMetaData>> {
+pub(super) async fn read_footer(store: &dyn Store, file: &LedgerFile) -> LakeResult<Arc<ParquetMetaData>> {
     let mut decoder = guarded(file, || ParquetMetaDataPushDecoder::try_new(file.bytes))?;
     let end = file.bytes.saturating_sub(FOOTER_BYTES)..file.bytes;
     let mut wanted = Vec::from([end]);
@@ -143,7 +143,7 @@ async fn read_footer(store: &dyn Store, file: &LedgerFile) -> LakeResult<Arc<Par
     }
 }
 
-async fn fetch(
+pub(super) async fn fetch(
     store: &dyn Store,
     file: &LedgerFile,
     ranges: &[Range<u64>],
@@ -168,7 +168,7 @@ async fn fetch(
 
 /// Runs the Parquet reader, which was seen to panic on damaged footers (arrow-rs issues 9705, 9742 and
 /// 9874); the half-read state is dropped with the error.
-fn guarded<T>(file: &LedgerFile, read: impl FnOnce() -> Result<T, ParquetError>) -> LakeResult<T> {
+pub(super) fn guarded<T>(file: &LedgerFile, read: impl FnOnce() -> Result<T, ParquetError>) -> LakeResult<T> {
     match catch_unwind(AssertUnwindSafe(read)) {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(LakeError::damaged(&file.key, format!("is not readable: {error}"))),
