@@ -10,6 +10,7 @@ mod inspect;
 mod options;
 mod printer;
 mod progress;
+mod report;
 mod run;
 mod values;
 
@@ -60,6 +61,7 @@ enum Command {
     Run(Box<run::RunArgs>),
     Inspect(inspect::InspectArgs),
     Generate(Box<generate::GenerateArgs>),
+    Report(Box<report::ReportArgs>),
 }
 
 impl Cli {
@@ -79,6 +81,7 @@ impl Cli {
             Command::Run(args) => runtime.block_on(run::run(*args)),
             Command::Inspect(args) => runtime.block_on(inspect::inspect(args)),
             Command::Generate(args) => runtime.block_on(generate::generate(*args)),
+            Command::Report(args) => runtime.block_on(report::report(*args)),
         }
     }
 

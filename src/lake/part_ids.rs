@@ -123,7 +123,10 @@ fn ids_of(file: &LedgerFile, batch: &RecordBatch) -> LakeResult<Vec<u128>> {
         .ok_or_else(|| LakeError::damaged(&file.key, "has an id that is not 32 hex digits"))
 }
 
-pub(super) async fn read_footer(store: &dyn Store, file: &LedgerFile) -> LakeResult<Arc<ParquetMetaData>> {
+pub(super) async fn read_footer(
+    store: &dyn Store,
+    file: &LedgerFile,
+) -> LakeResult<Arc<ParquetMetaData>> {
     let mut decoder = guarded(file, || ParquetMetaDataPushDecoder::try_new(file.bytes))?;
     let end = file.bytes.saturating_sub(FOOTER_BYTES)..file.bytes;
     let mut wanted = Vec::from([end]);
@@ -168,7 +171,10 @@ pub(super) async fn fetch(
 
 /// Runs the Parquet reader, which was seen to panic on damaged footers (arrow-rs issues 9705, 9742 and
 /// 9874); the half-read state is dropped with the error.
-pub(super) fn guarded<T>(file: &LedgerFile, read: impl FnOnce() -> Result<T, ParquetError>) -> LakeResult<T> {
+pub(super) fn guarded<T>(
+    file: &LedgerFile,
+    read: impl FnOnce() -> Result<T, ParquetError>,
+) -> LakeResult<T> {
     match catch_unwind(AssertUnwindSafe(read)) {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(LakeError::damaged(&file.key, format!("is not readable: {error}"))),

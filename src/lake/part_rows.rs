@@ -52,10 +52,11 @@ pub struct RowReader<'a> {
     schema: SchemaRef,
     decoder: ParquetPushDecoder,
     rows_left: u64,
+    ahead: Option<RecordBatch>,
 }
 
 impl<'a> RowReader<'a> {
-    /// Reads the footer, and fetches the first row group. Of the row groups only those are read
+    /// Reads the footer. Of the row groups only those are read
     /// whose statistics allow a row inside `times`, of the table's clock.
     pub async fn open(
         store: &'a dyn Store,
@@ -91,11 +92,22 @@ impl<'a> RowReader<'a> {
                 .with_batch_size(BATCH_ROWS)
                 .build()
         })?;
-        Ok(Self { store, file, schema, decoder, rows_left })
+        Ok(Self { store, file, schema, decoder, rows_left, ahead: None })
+    }
+
+    /// Fetches what the next rows need, so that [`RowReader::next`] does not wait for it.
+    pub async fn fetch_ahead(&mut self) -> LakeResult<()> {
+        if self.ahead.is_none() {
+            self.ahead = self.next().await?;
+        }
+        Ok(())
     }
 
     /// The next rows, or `None` after the last.
     pub async fn next(&mut self) -> LakeResult<Option<RecordBatch>> {
+        if let Some(batch) = self.ahead.take() {
+            return Ok(Some(batch));
+        }
         loop {
             match guarded(self.file, || self.decoder.try_decode())? {
                 DecodeResult::NeedsData(ranges) => {
@@ -126,8 +138,9 @@ impl<'a> RowReader<'a> {
         };
         let columns = self.schema.fields().iter().map(column).collect();
         let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-        RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)
-            .map_err(|error| LakeError::damaged(&self.file.key, format!("is not readable: {error}")))
+        RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options).map_err(
+            |error| LakeError::damaged(&self.file.key, format!("is not readable: {error}")),
+        )
     }
 }
 
@@ -268,6 +281,7 @@ mod tests {
     ) -> LakeResult<Vec<RecordBatch>> {
         let mut reader = RowReader::open(store, Table::Findings, file, columns, &times).await?;
         let mut all = Vec::new();
+        reader.fetch_ahead().await?;
         while let Some(batch) = reader.next().await? {
             all.push(batch);
         }
