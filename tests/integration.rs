@@ -13,6 +13,7 @@ mod foreign;
 mod house;
 mod on_s3;
 mod program;
+mod report;
 mod run;
 mod samples;
 mod store_contract;

@@ -24,6 +24,10 @@ const WEEKDAYS_WIDTH: f32 = 36.0;
 const MONTHS_HEIGHT: f32 = 22.0;
 /// More bars than this are lines.
 const BARS_MAX: usize = 45;
+/// The crate leaves so many pixels free around each bar: where bars are many, the whole chart is drawn
+/// larger, for the page to make it smaller again.
+const BAR_ROOM: f32 = 26.0;
+const FONT: f32 = 12.0;
 
 /// Colours that stand for those of the style, which names them by these values.
 #[derive(Debug)]
@@ -89,25 +93,34 @@ fn bars(table: &Table, colours: &[usize], (width, height): (f32, f32)) -> Option
     });
     let labels = table.rows.iter().map(|row| short(&label(row.first()))).collect();
     let mut chart = BarChart::new_with_theme(series.collect(), labels, THEME_LIGHT);
-    chart.width = width;
-    chart.height = height;
-    chart.margin = Edges { left: 4.0, top: 12.0, right: 12.0, bottom: 4.0 };
+    let bars = if lines { 0 } else { table.rows.len() * series_in_a_row(table) };
+    let scale = (bars as f32 * BAR_ROOM / width).max(1.0);
+    chart.width = width * scale;
+    chart.height = height * scale;
+    let (left, top, right, bottom) = (8.0 * scale, 12.0 * scale, 20.0 * scale, 2.0 * scale);
+    chart.margin = Edges { left, top, right, bottom };
     chart.background_color = Color::transparent();
     chart.compact = true;
     chart.legend.show = Some(false);
     chart.tooltip.show = !lines;
     chart.tooltip.font.color = Look::TEXT.into();
+    chart.tooltip.font.size = FONT * scale;
     chart.series.label.font.color = Look::TEXT.into();
     chart.series.stroke_width = 2.0;
     chart.series.colors = colours.iter().map(|colour| Look::series(*colour)).collect();
-    chart.x_axis.font.size = 12.0;
+    chart.x_axis.font.size = FONT * scale;
     chart.x_axis.font.color = Look::TEXT.into();
     chart.x_axis.stroke_color = Look::AXIS.into();
+    chart.x_axis.stroke_width = Some(scale);
+    chart.x_axis.height *= scale;
+    chart.x_axis.name_gap *= scale;
     chart.grid.stroke_color = Look::GRID.into();
+    chart.grid.stroke_width = scale;
     // No steps of less than one.
     let most = most(table);
     for axis in &mut chart.y_axis_configs {
-        axis.font.size = 12.0;
+        axis.font.size = FONT * scale;
+        axis.name_gap *= scale;
         axis.font.color = Look::TEXT.into();
         axis.min = Some(0.0);
         axis.formatter = Some("{t}".to_owned());
@@ -117,6 +130,11 @@ fn bars(table: &Table, colours: &[usize], (width, height): (f32, f32)) -> Option
         }
     }
     chart.svg().ok()
+}
+
+/// Bars that stand side by side.
+fn series_in_a_row(table: &Table) -> usize {
+    if table.drawing == Drawing::Lines { table.head.len().saturating_sub(1) } else { 1 }
 }
 
 /// The highest bar.
@@ -184,7 +202,7 @@ fn one_calendar(days: &[(String, u64)], limits: &[f32]) -> Option<String> {
     chart.cell_gap = GAP;
     chart.week_label_width = WEEKDAYS_WIDTH;
     chart.month_label_height = MONTHS_HEIGHT;
-    chart.x_axis.font.size = 12.0;
+    chart.x_axis.font.size = FONT;
     chart.x_axis.font.color = Look::TEXT.into();
     let weekday = usize::try_from(date.weekday().to_sunday_zero_offset()).unwrap_or(0);
     let weeks = (weekday + days.len()).div_ceil(7).max(2);

@@ -22,7 +22,8 @@ pub struct Report {
     pub as_of: String,
     /// The time that the figures are about.
     pub period: Period,
-    /// The time just before, of the same length, that changes are measured against.
+    /// The time just before, of the same length, that changes are measured against; `None` when the
+    /// lake begins later, or it was not asked for.
     pub previous: Option<Previous>,
     /// Only findings of these accounts and services; empty for all.
     pub filter: Filter,

@@ -62,15 +62,18 @@ pub struct Times {
 pub async fn report(store: Arc<dyn Store>, options: &ReportOptions) -> LakeResult<Report> {
     let ledger = load(&store).await?;
     let newest = newest(store.as_ref(), &ledger).await?;
-    let (days, spans) = spans(options, newest)?;
+    let (days, mut spans) = spans(options, newest)?;
+    let first = ledger.all_files().find(|(table, ..)| *table == Table::Findings);
+    let first = first.map_or(newest, |(_, partition, _)| partition.times().start);
+    if first >= spans.now.start {
+        spans.before = None;
+    }
     let mut gathered = Gathered::default();
     gathered.read.parts_in_lake = ledger.all_files().count() as u64;
     gathered.read.parts_damaged = ledger.damaged().count() as u64;
     let whole = spans.before.as_ref().map_or(spans.now.start, |before| before.start)..spans.now.end;
     gathered.findings(store.as_ref(), &ledger, &whole, &spans, options).await?;
     gathered.rejects(store.as_ref(), &ledger, &spans.now).await?;
-    let first = ledger.all_files().find(|(table, ..)| *table == Table::Findings);
-    let first = first.map_or(whole.start, |(_, partition, _)| partition.times().start);
     let mut report = gathered.finish(days, &spans, first, newest);
     report.lake = store.base_uri().to_owned();
     report.commit = ledger.version();

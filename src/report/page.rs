@@ -164,7 +164,6 @@ fn figure(table: &Table, out: &mut String) {
     let (id, caption) = (table.id, escape(&table.caption));
     let class = match table.drawing {
         Drawing::Calendar => "calendar",
-        Drawing::Steps => "steps",
         _ if id == "severity" => "severity",
         _ => "plain",
     };
@@ -190,7 +189,7 @@ fn figure(table: &Table, out: &mut String) {
 }
 
 fn legend(table: &Table, colours: &[usize], out: &mut String) {
-    if table.head.len() < 3 {
+    if table.drawing == Drawing::Steps || table.drawing == Drawing::Calendar {
         return;
     }
     let kind = if table.id == "severity" { 's' } else { 'c' };

@@ -52,8 +52,12 @@ pub(crate) enum Cell {
 }
 
 impl Cell {
-    fn some(text: Option<&String>) -> Self {
-        text.map_or(Self::Missing, |text| Self::Word(text.clone()))
+    /// A moment without its seconds.
+    fn moment(moment: Option<&String>) -> Self {
+        let short = |moment: &String| {
+            moment.get(..16).map_or_else(|| moment.clone(), |minute| minute.replace('T', " "))
+        };
+        moment.map_or(Self::Missing, |moment| Self::Word(short(moment)))
     }
 
     fn data(text: &str) -> Self {
@@ -149,7 +153,7 @@ fn overview(report: &Report) -> Section {
                 previous.since
             );
         }
-        None => note += "; the one before was not looked at.",
+        None => note += "; there is nothing to compare it with.",
     }
     let table = Table {
         id: "sums",
@@ -245,15 +249,15 @@ fn top(id: &'static str, name: &str, caption: &str, top: &Top) -> Table {
             Cell::Count(ranked.open),
         ]
     };
-    let mut rows: Vec<Vec<Cell>> = top.first.iter().map(row).collect();
-    let listed = rows.len() as u64;
-    if top.names > listed {
-        let name = word(&format!("{} more", top.names - listed));
-        rows.push(vec![name, Cell::Count(top.others), Cell::Missing, Cell::Missing, Cell::Missing]);
-    }
+    let rows = top.first.iter().map(row).collect();
+    let more = top.names.saturating_sub(top.first.len() as u64);
+    let caption = match more {
+        0 => caption.to_owned(),
+        _ => format!("{caption}; {more} more have {} findings", top.others),
+    };
     Table {
         id,
-        caption: caption.to_owned(),
+        caption,
         head: head(&[name, "findings", "before", "change", "open"]),
         rows,
         drawing: Drawing::Table(Some(1)),
@@ -292,8 +296,8 @@ const EVENT_HEAD: [&str; 9] =
 fn events(id: &'static str, caption: String, events: &[Event]) -> Table {
     let row = |event: &Event| {
         vec![
-            Cell::some(event.start.as_ref()),
-            Cell::some(event.end.as_ref()),
+            Cell::moment(event.start.as_ref()),
+            Cell::moment(event.end.as_ref()),
             word(event.state),
             Cell::data(&event.account),
             Cell::data(&event.region),
