@@ -8,6 +8,7 @@
     reason = "a test that meets something else than it expects has failed"
 )]
 
+mod docs;
 mod failing;
 mod foreign;
 mod house;

@@ -287,7 +287,12 @@ fn describe(summary: &Summary, lake: &str) -> Vec<String> {
     let count = |number: u64| show_count(number);
     let (o, b, d, f) = (&summary.objects, &summary.bytes, &summary.documents, &summary.findings);
     let mut lines = vec![
-        format!("{lake} is at version {}, after {} new commits", summary.version, summary.commits),
+        format!(
+            "{lake} is at version {}, after {} new {}",
+            summary.version,
+            count(summary.commits),
+            if summary.commits == 1 { "commit" } else { "commits" }
+        ),
         format!(
             "  objects    {} listed = {} in the lake before + {} skipped + {} read + {} failed + {} left",
             count(o.listed),

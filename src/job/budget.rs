@@ -14,7 +14,7 @@ const MIB: u64 = 1 << 20;
 
 /// What the program and its libraries take before they hold any data: code, runtime, TLS, buffers of
 /// fixed size, and what the allocator cannot give back.
-const IDLE_BYTES: u64 = 56 * MIB;
+const IDLE_BYTES: u64 = 64 * MIB;
 
 /// What one encoder takes beside the rows: a slice of gathered rows, a compressor for each of some
 /// ninety columns, pages and dictionaries in the making, and the finished part.
