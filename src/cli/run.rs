@@ -331,30 +331,35 @@ fn describe(summary: &Summary, lake: &str) -> Vec<String> {
     ];
     let maps = [
         ("shapes", &summary.by_shape.0),
-        ("passed over", &summary.passed_over_by_kind.0),
+        ("passed", &summary.passed_over_by_kind.0),
         ("rejects", &summary.by_reason.0),
-        ("unknown fields", &summary.unknown_fields.0),
+        ("unknown", &summary.unknown_fields.0),
         ("unreadable", &summary.unreadable_fields.0),
     ];
     for (name, map) in maps.into_iter().filter(|(_, map)| !map.is_empty()) {
         lines.push(format!("  {name:<10} {}", named(map)));
     }
-    if o.skipped > 0 {
-        lines.push(format!("  skipped    {}", named(&summary.skipped_by_reason)));
-    }
-    if o.still_failing > 0 {
-        lines.push(format!(
-            "  failing    {} objects fail as they did before",
-            count(o.still_failing)
-        ));
-    }
-    if summary.deadline_reached {
-        lines.push("  deadline   reached; run again to read what is left".to_owned());
-    }
+    lines.extend(remarks(summary));
     let peak = summary
         .peak_memory_bytes
         .map_or_else(String::new, |peak| format!(", {} at most", show_bytes(peak)));
     lines.push(format!("  took       {:.1} s{peak}", summary.seconds.total));
+    lines
+}
+
+/// What is not the same in every run.
+fn remarks(summary: &Summary) -> Vec<String> {
+    let mut lines = Vec::new();
+    if summary.objects.skipped > 0 {
+        lines.push(format!("  skipped    {}", named(&summary.skipped_by_reason)));
+    }
+    if summary.objects.still_failing > 0 {
+        let failing = show_count(summary.objects.still_failing);
+        lines.push(format!("  failing    {failing} objects fail as they did before"));
+    }
+    if summary.deadline_reached {
+        lines.push("  deadline   reached; run again to read what is left".to_owned());
+    }
     lines
 }
 

@@ -28,6 +28,9 @@ const DOCUMENT_BYTES_MIN: u64 = MIB;
 /// so results take three halves of what they weigh.
 const RESULT_HALVES: u64 = 3;
 
+/// Results of reading that there is room for, unless the least of each is more.
+const RESULTS: u64 = 12;
+
 /// The buffer of a reader grows to the longest document and a quarter more, and may be moved once.
 const WINDOWS_PER_DOCUMENT: u64 = 2;
 
@@ -42,8 +45,10 @@ pub fn threads(memory_bytes: u64, wanted: usize) -> usize {
 /// The bounds of a run, in bytes unless said otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Budget {
-    /// Rows and rejects that a wave holds before it ends.
+    /// Rows and rejects after which a wave ends, once the chunk that is being read is read whole.
     pub wave_bytes: usize,
+    /// Rows and rejects that a wave holds before they are staged early, in the middle of a chunk.
+    pub piece_bytes: usize,
     /// Rows and rejects that one reading task hands over at a time.
     pub task_bytes: usize,
     /// Compressed bytes fetched ahead, over all objects.
@@ -69,17 +74,21 @@ impl Budget {
     pub fn new(memory_bytes: u64, threads: usize, document_bytes_max: usize) -> Self {
         // One encoder there must be; what is left after it is shared out.
         let data = memory_bytes.saturating_sub(IDLE_BYTES + ENCODER_BYTES);
-        let tasks = threads + 1;
-        // One more is read on while the others wait.
-        let readers = tasks as u64 + 1;
         let (wave, results, windows) = (data * 3 / 8, data / 4, data / 8);
         let (fetched, encode) = (data / 16, data / 8);
-        let result = results * 2 / RESULT_HALVES / readers;
+        // What a task hands over, and so where a wave is cut into pieces, must not depend on threads.
+        let result = (results * 2 / RESULT_HALVES / RESULTS).clamp(MIB, 16 * MIB);
+        let results_max = in_memory(results * 2 / RESULT_HALVES / result);
+        // One more is read on while the others wait.
+        let tasks = (threads + 1).min(results_max.saturating_sub(1)).max(2);
+        let readers = tasks as u64 + 1;
         let document = (windows / WINDOWS_PER_DOCUMENT / readers).max(DOCUMENT_BYTES_MIN);
         let encoders = 1 + in_memory(encode / ENCODER_BYTES);
         Self {
-            wave_bytes: in_memory(wave),
-            task_bytes: in_memory(result.clamp(MIB, 64 * MIB)),
+            // A chunk fits between the two, so that only large objects are cut into pieces.
+            wave_bytes: in_memory(wave * 3 / 4),
+            piece_bytes: in_memory(wave),
+            task_bytes: in_memory(result),
             fetched_bytes: fetched,
             whole_object_bytes: (fetched / 4).min(16 * MIB),
             range_bytes: (fetched / 8).min(8 * MIB),
@@ -108,15 +117,19 @@ mod tests {
                 let budget = Budget::new(memory_bytes, threads, 16 << 20);
                 let readers = budget.tasks as u64 + 1;
                 let held = IDLE_BYTES
-                    + budget.wave_bytes as u64
+                    + budget.piece_bytes as u64
                     + readers * budget.task_bytes as u64 * RESULT_HALVES / 2
                     + readers * budget.document_bytes as u64 * WINDOWS_PER_DOCUMENT
                     + budget.fetched_bytes
                     + budget.encoders as u64 * ENCODER_BYTES;
                 // The least document may take more than its share of the least memory.
-                let slack = readers * DOCUMENT_BYTES_MIN * WINDOWS_PER_DOCUMENT;
+                let slack = readers * (DOCUMENT_BYTES_MIN * WINDOWS_PER_DOCUMENT + MIB);
                 assert!(held <= memory_bytes + slack, "{memory_bytes} {threads}: {held}");
                 assert!(budget.whole_object_bytes <= budget.fetched_bytes);
+                // Where waves end and are cut depends on memory alone.
+                let single = Budget::new(memory_bytes, 1, 16 << 20);
+                let cuts = |b: &Budget| (b.wave_bytes, b.piece_bytes, b.task_bytes, b.chunk_bytes);
+                assert_eq!(cuts(&budget), cuts(&single), "{memory_bytes} {threads}");
             }
         }
     }

@@ -9,14 +9,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{anyhow, bail};
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use crate::archive::discover::DiscoverOptions;
 use crate::archive::read::{DEPTH_MAX, READER_GENERATION, ReadOptions};
 use crate::finding::identity::IDENTITY_VERSION;
 use crate::finding::product::Products;
 use crate::job::budget::{Budget, threads};
-use crate::job::commit::{Committer, Report, Settled, Staged};
+use crate::job::commit::{Committer, Report, Settled, Staged, catch_up};
 use crate::job::memory;
 use crate::job::plan::{Archive, Hours, Plan, Planned, chunks, plan};
 use crate::job::progress::Progress;
@@ -28,7 +28,7 @@ use crate::lake::layout::{PartitionBy, Table};
 use crate::lake::ledger::{Ledger, Status};
 use crate::lake::log::{Log, random_id};
 use crate::lake::record::{Limits, Settings};
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 /// What a run is to do.
 #[derive(Debug, Clone)]
@@ -131,7 +131,7 @@ pub async fn run(options: &RunOptions) -> anyhow::Result<Summary> {
         LakeConfig::open_or_create(lake.as_ref(), options.partition, IDENTITY_VERSION).await?;
     let log = Log::new(Arc::clone(&lake));
     let mut ledger = log.load().await?;
-    log.catch_up(&mut ledger).await?;
+    catch_up(&log, &mut ledger).await?;
     let settings = settings(options, &ledger)?;
     summary.seconds.open = begun.elapsed().as_secs_f64();
 
@@ -162,7 +162,15 @@ pub async fn run(options: &RunOptions) -> anyhow::Result<Summary> {
         plan: plan.objects.into(),
     };
     let settled = vec![false; committer.plan.len()];
-    let mut conductor = Conductor { options, begun, committer, summary, settled };
+    let mut conductor = Conductor {
+        options,
+        begun,
+        committer,
+        summary,
+        settled,
+        again: VecDeque::new(),
+        broken: HashMap::new(),
+    };
     // Boxed: what the waves keep between their steps would make the caller's future large.
     Box::pin(conductor.waves()).await?;
     conductor.finish().await
@@ -224,6 +232,20 @@ struct Conductor<'a> {
     summary: Summary,
     /// For each place in the plan whether its object is settled.
     settled: Vec<bool>,
+    /// Chunks of a wave that has to be read again.
+    again: VecDeque<Vec<usize>>,
+    /// Objects that broke off after pieces of theirs were staged: not tried again in this run.
+    broken: HashMap<usize, StoreError>,
+}
+
+/// What is read and not committed yet.
+#[derive(Default)]
+struct Open {
+    wave: Wave,
+    /// What was staged early of it.
+    staged: Staged,
+    /// Its chunks, by their places in the plan.
+    chunks: Vec<Vec<usize>>,
 }
 
 impl Conductor<'_> {
@@ -232,34 +254,62 @@ impl Conductor<'_> {
         let plan = Arc::clone(&self.committer.plan);
         let chunks = chunks(&plan, &self.committer.budget, self.options.wave_objects);
         let mut reading = Reading::start(self.reading_context(), &plan, &chunks);
-        let mut wave = Wave::default();
-        while let Some(mut chunk) = self.next(&mut reading).await? {
-            let rest = chunk.rest.take();
-            if rest.is_some() && !wave.is_empty() {
-                // What does not fit into one task's bounds is a wave of its own.
-                self.commit(std::mem::take(&mut wave)).await?;
+        let mut open = Open::default();
+        loop {
+            let Some(chunk) = self.next(&mut reading).await? else {
+                if open.wave.is_empty() {
+                    return Ok(());
+                }
+                // It may have to be read again, so this need not be the end.
+                self.commit(std::mem::take(&mut open)).await?;
+                continue;
+            };
+            if !self.take_chunk(&reading, &mut open, chunk).await? {
+                self.read_again(std::mem::take(&mut open));
+            } else if self.is_full(&open.wave) {
+                self.commit(std::mem::take(&mut open)).await?;
                 if self.past_deadline() {
-                    break;
+                    return Ok(());
                 }
             }
-            chunk.rest = rest;
-            if chunk.rest.is_some() {
-                self.large(&reading, chunk).await?;
-            } else {
-                wave.add(chunk, &self.committer.archives, &plan);
-                if !self.is_full(&wave) {
-                    continue;
+        }
+    }
+
+    /// Reads a chunk to its end into the open wave. What is more than a wave may hold is sorted and
+    /// staged in pieces. `false` means that the pieces are of no use: read the wave again.
+    async fn take_chunk(
+        &mut self,
+        reading: &Reading,
+        open: &mut Open,
+        mut chunk: ChunkRows,
+    ) -> anyhow::Result<bool> {
+        open.chunks.push(chunk.objects.clone());
+        loop {
+            let rest = chunk.rest.take();
+            if chunk.broke_off {
+                if !open.staged.is_empty() {
+                    self.broken.extend(chunk.failed);
+                    return Ok(false);
                 }
-                self.commit(std::mem::take(&mut wave)).await?;
+                open.wave.break_off(chunk.failed.iter().map(|(index, _)| *index));
             }
-            if self.past_deadline() {
-                break;
+            open.wave.add(chunk, &self.committer.archives, &self.committer.plan);
+            let Some(rest) = rest else { return Ok(true) };
+            if open.wave.bytes >= self.committer.budget.piece_bytes
+                && !self.committer.stage_piece(&mut open.wave, &mut open.staged).await?
+            {
+                return Ok(false);
             }
+            chunk = reading.resume(rest).await?;
+            self.show(&chunk);
         }
-        if !wave.is_empty() {
-            self.commit(wave).await?;
+    }
+
+    /// Puts the chunks of a wave in front of all others, but for what cannot be read.
+    fn read_again(&mut self, open: Open) {
+        for chunk in open.chunks.into_iter().rev() {
+            self.again.push_front(chunk);
         }
-        Ok(())
     }
 
     fn reading_context(&self) -> ReadingContext {
@@ -279,11 +329,31 @@ impl Conductor<'_> {
 
     async fn next(&mut self, reading: &mut Reading) -> anyhow::Result<Option<ChunkRows>> {
         let waiting = Instant::now();
-        let chunk = reading.next().await?;
+        let chunk = match self.again.pop_front() {
+            Some(objects) => Some(self.read_chunk_again(reading, objects).await?),
+            None => reading.next().await?,
+        };
         self.summary.seconds.read += waiting.elapsed().as_secs_f64();
         if let Some(chunk) = &chunk {
             self.show(chunk);
         }
+        Ok(chunk)
+    }
+
+    async fn read_chunk_again(
+        &self,
+        reading: &Reading,
+        objects: Vec<usize>,
+    ) -> anyhow::Result<ChunkRows> {
+        let plan = &self.committer.plan;
+        let (broken, whole): (Vec<usize>, Vec<usize>) =
+            objects.iter().partition(|index| self.broken.contains_key(index));
+        let planned = whole.iter().filter_map(|index| Some((*index, plan.get(*index)?.clone())));
+        let mut chunk = reading.again(planned.collect()).await?;
+        let failed =
+            broken.iter().filter_map(|index| Some((*index, self.broken.get(index)?.clone())));
+        chunk.failed.extend(failed);
+        chunk.objects = objects;
         Ok(chunk)
     }
 
@@ -301,7 +371,7 @@ impl Conductor<'_> {
 
     /// Where a wave ends depends on what its objects hold, in plan order, and on nothing else.
     fn is_full(&self, wave: &Wave) -> bool {
-        wave.bytes >= self.committer.budget.wave_bytes
+        wave.bytes + wave.released_bytes >= self.committer.budget.wave_bytes
             || self.options.wave_objects.is_some_and(|most| wave.objects() >= most)
     }
 
@@ -311,54 +381,13 @@ impl Conductor<'_> {
         past
     }
 
-    /// Reads a chunk that is larger than one task's bounds: piece after piece, each sorted and staged
-    /// when the wave is full, and all of them in one commit.
-    async fn large(&mut self, reading: &Reading, first: ChunkRows) -> anyhow::Result<()> {
-        let plan = Arc::clone(&self.committer.plan);
-        let mut next = Some(first);
-        let mut again = Vec::new();
-        let (mut wave, mut staged) = (Wave::default(), Staged::default());
-        loop {
-            while let Some(mut chunk) = next.take() {
-                if again.is_empty() {
-                    again = chunk
-                        .objects
-                        .iter()
-                        .filter_map(|index| Some((*index, plan.get(*index)?.clone())))
-                        .collect();
-                }
-                let rest = chunk.rest.take();
-                if chunk.broke_off {
-                    // Nothing of an object that could not be read to its end may stay.
-                    (wave, staged) = (Wave::default(), Staged::default());
-                }
-                wave.add(chunk, &self.committer.archives, &plan);
-                let Some(rest) = rest else { break };
-                if wave.bytes >= self.committer.budget.wave_bytes
-                    && !self.committer.stage_piece(&mut wave, &mut staged).await?
-                {
-                    break;
-                }
-                let chunk = reading.resume(rest).await?;
-                self.show(&chunk);
-                next = Some(chunk);
-            }
-            match self
-                .committer
-                .commit(std::mem::take(&mut wave), std::mem::take(&mut staged))
-                .await?
-            {
-                Settled::Done(report) => return self.take(*report),
-                Settled::Replan => next = Some(reading.again(again.clone()).await?),
-            }
-        }
-    }
-
-    async fn commit(&mut self, wave: Wave) -> anyhow::Result<()> {
-        match self.committer.commit(wave, Staged::default()).await? {
+    async fn commit(&mut self, open: Open) -> anyhow::Result<()> {
+        let Open { wave, staged, chunks } = open;
+        match self.committer.commit(wave, staged).await? {
             Settled::Done(report) => self.take(*report),
             Settled::Replan => {
-                Err(anyhow!("a wave without staged pieces was to be planned again, a defect"))
+                self.read_again(Open { chunks, ..Open::default() });
+                Ok(())
             }
         }
     }

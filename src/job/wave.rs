@@ -33,6 +33,10 @@ pub(crate) struct Wave {
     pub(crate) failed: Vec<(usize, StoreError)>,
     /// The memory that rows and rejects hold.
     pub(crate) bytes: usize,
+    /// What rows and rejects weighed that were staged early and are no longer held.
+    pub(crate) released_bytes: usize,
+    /// Objects that broke off in the middle: no row of theirs counts.
+    pub(crate) broken: HashSet<usize>,
 }
 
 impl Wave {
@@ -77,10 +81,22 @@ impl Wave {
     }
 
     /// Forgets the objects that another run has consumed: their rejects and tallies here; their
-    /// rows are told by [`Wave::owner`].
+    /// rows are told by [`Wave::owners`].
     pub(crate) fn drop_objects(&mut self, consumed: &HashSet<usize>) {
         self.finished.retain(|(index, _)| !consumed.contains(index));
         self.failed.retain(|(index, _)| !consumed.contains(index));
+        self.drop_rejects(consumed);
+    }
+
+    /// Forgets what was read of an object that then could not be read to its end.
+    pub(crate) fn break_off(&mut self, objects: impl Iterator<Item = usize>) {
+        self.broken.extend(objects);
+        let broken = std::mem::take(&mut self.broken);
+        self.drop_rejects(&broken);
+        self.broken = broken;
+    }
+
+    fn drop_rejects(&mut self, consumed: &HashSet<usize>) {
         let owners = std::mem::take(&mut self.reject_owners);
         let mut kept = owners.iter().map(|owner| !consumed.contains(owner));
         self.rejects.retain(|_| kept.next().unwrap_or(true));
@@ -93,6 +109,7 @@ impl Wave {
         self.owners.clear();
         self.rejects.clear();
         self.reject_owners.clear();
+        self.released_bytes += self.bytes;
         self.bytes = 0;
     }
 
