@@ -3,8 +3,8 @@
 //! In: the bytes of one object as a [`Read`]. Out: the decompressed bytes, a bounded piece at a time.
 //! What can go wrong: the source fails ([`UnpackFault::Source`]: a bad world), or its bytes are
 //! damaged, cut, too many, or of a foreign format ([`UnpackFault::Data`]: bad data); all bytes that
-//! were decoded before are delivered first. What limits it: a few buffers of [`INPUT_BYTES`] a layer,
-//! blocks of [`snappy::BLOCK_BYTES_MAX`], a Zstandard window of 128 MiB, [`LAYERS_MAX`] layers, and
+//! were decoded before are delivered first. What limits it: a few buffers of `INPUT_BYTES` a layer,
+//! blocks of `BLOCK_BYTES_MAX`, a Zstandard window of 8 MiB, `LAYERS_MAX` layers, and
 //! `object_bytes_max` bytes out of any of them.
 
 mod gzip;
