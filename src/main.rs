@@ -11,7 +11,7 @@ fn main() -> ExitCode {
         Ok(Outcome::Lost) => ExitCode::from(3),
         Err(error) => {
             Cli::report(&error);
-            ExitCode::from(1)
+            ExitCode::from(Cli::code(&error))
         }
     }
 }

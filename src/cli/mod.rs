@@ -15,6 +15,16 @@ mod values;
 
 use clap::{Parser, Subcommand};
 
+use crate::generate::GenerateError;
+use crate::job::run::UsageError;
+use crate::lake::LakeError;
+use crate::store::{StoreError, StoreErrorKind};
+
+/// What was to be opened is no address of a store.
+fn is_bad_address(error: &StoreError) -> bool {
+    error.operation == "opening" && error.kind == StoreErrorKind::Other
+}
+
 /// Threads that move bytes; those that burn cores are the conductor's.
 const RUNTIME_THREADS: usize = 2;
 
@@ -80,6 +90,15 @@ impl Cli {
             Command::Inspect(args) => runtime.block_on(inspect::inspect(args)),
             Command::Generate(args) => runtime.block_on(generate::generate(*args)),
         }
+    }
+
+    /// The exit code for an error: 2 when the same command can only fail again, else 1.
+    pub fn code(error: &anyhow::Error) -> u8 {
+        let is_usage = error.is::<UsageError>()
+            || matches!(error.downcast_ref(), Some(LakeError::Refused { .. }))
+            || matches!(error.downcast_ref(), Some(GenerateError::Options(_)))
+            || error.downcast_ref::<StoreError>().is_some_and(is_bad_address);
+        if is_usage { 2 } else { 1 }
     }
 
     /// Says on standard error why a command failed.

@@ -18,7 +18,7 @@ use crate::finding::product::Products;
 use crate::job::budget::MEMORY_BYTES_MIN;
 use crate::job::plan::{Archive, Hours};
 use crate::job::progress::Progress;
-use crate::job::run::{self as job, DryRun, RunOptions};
+use crate::job::run::{self as job, DryRun, RunOptions, UsageError};
 use crate::job::summary::Summary;
 use crate::lake::layout::PartitionBy;
 use crate::store::open;
@@ -73,8 +73,8 @@ pub(super) struct RunArgs {
     until: Option<i64>,
 
     /// Keys to skip, below the archive's prefix: `*` stands for anything, slashes too
-    #[arg(long, value_name = "GLOB", env = "HEALTHTRAIL_EXCLUDE", value_delimiter = ',')]
-    exclude: Vec<String>,
+    #[arg(long, value_name = "GLOB", env = "HEALTHTRAIL_EXCLUDE", value_delimiter = ',', value_parser = values::glob)]
+    exclude: Vec<Glob>,
 
     /// Time zone of the times in the keys (Firehose's `CustomTimeZone`)
     #[arg(long, value_name = "ZONE", env = "HEALTHTRAIL_ZONE", default_value = "UTC", value_parser = values::zone)]
@@ -158,6 +158,11 @@ fn memory(text: &str) -> Result<u64, String> {
 
 /// Runs the command.
 pub(super) async fn run(args: RunArgs) -> anyhow::Result<Outcome> {
+    if let (Some(since), Some(until)) = (args.since, args.until)
+        && since >= until
+    {
+        bail!(UsageError("`--since` must lie before `--until`".to_owned()));
+    }
     let mut archives = Vec::new();
     for from in &args.from {
         archives.push(archive(from, &args.stores).await?);
@@ -209,12 +214,7 @@ fn options(
 ) -> anyhow::Result<RunOptions> {
     let mut exclude = GlobSetBuilder::new();
     for glob in &args.exclude {
-        exclude.add(Glob::new(glob).with_context(|| format!("reading `--exclude {glob}`"))?);
-    }
-    if let (Some(since), Some(until)) = (args.since, args.until)
-        && since >= until
-    {
-        bail!("`--since` must lie before `--until`");
+        exclude.add(glob.clone());
     }
     let threads = match args.threads {
         Some(threads) => usize::from(threads),

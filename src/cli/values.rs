@@ -2,6 +2,7 @@
 //!
 //! In: what a person typed. Out: a number with its unit, or a message that shows what is accepted.
 
+use globset::Glob;
 use jiff::SignedDuration;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
@@ -66,6 +67,11 @@ pub(super) fn hour(text: &str) -> Result<i64, String> {
 pub(super) fn zone(text: &str) -> Result<TimeZone, String> {
     TimeZone::get(text)
         .map_err(|_| format!("`{text}` is no time zone; write it as `UTC` or `Europe/Berlin`"))
+}
+
+/// A pattern for keys.
+pub(super) fn glob(text: &str) -> Result<Glob, String> {
+    Glob::new(text).map_err(|error| error.kind().to_string())
 }
 
 /// A share between 0 and 1.

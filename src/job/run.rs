@@ -61,6 +61,11 @@ pub struct RunOptions {
     pub progress: Arc<Progress>,
 }
 
+/// What was asked for makes no sense, and will make none when it is asked for again.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct UsageError(pub String);
+
 /// What a run would read.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct DryRun {
@@ -175,10 +180,11 @@ fn check_places(options: &RunOptions) -> anyhow::Result<()> {
         if let [(outer, outer_kind), (inner, inner_kind)] = pair
             && inner.starts_with(outer.as_str())
         {
-            bail!(
+            let overlap = format!(
                 "the {inner_kind} `{inner}` lies inside the {outer_kind} `{outer}`; archives and lake \
                  must not overlap"
             );
+            bail!(UsageError(overlap));
         }
     }
     Ok(())
