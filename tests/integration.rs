@@ -10,6 +10,7 @@
 
 mod failing;
 mod foreign;
+mod hostile;
 mod house;
 mod on_s3;
 mod program;

@@ -5,7 +5,8 @@
 //! and OCSF, bare Health details, what Security Hub's API returns, and two wrappers around any of
 //! them: SNS notifications and Firehose's error records, whose base64 content is unpacked and split
 //! as if it had been delivered. What can go wrong is a value ([`Item::Reject`]). What limits it:
-//! [`WRAPPERS_MAX`] wrappers one inside the other, and [`RAW_DATA_BYTES_MAX`] bytes out of a record.
+//! [`WRAPPERS_MAX`] wrappers one inside the other, and [`RAW_DATA_BYTES_MAX`] bytes out of the records
+//! of a document at each of those levels.
 
 use base64::Engine as _;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -19,8 +20,8 @@ use crate::finding::reject::{Reason, Stage};
 /// How many wrappers are opened, one inside the other.
 pub const WRAPPERS_MAX: usize = 4;
 
-/// How many bytes a Firehose record may decompress to; before compression it has 1,000 KiB at most
-/// (Firehose quotas), but it may be gzip itself.
+/// How many bytes the Firehose records of one document may decompress to, all together; before
+/// compression a record has 1,000 KiB at most (Firehose quotas), but it may be gzip itself.
 pub const RAW_DATA_BYTES_MAX: u64 = 64 << 20;
 
 /// Standard base64, with padding or without.
@@ -67,7 +68,8 @@ pub fn recognize(
     limits: SplitLimits,
     visit: &mut dyn FnMut(Option<u32>, Item<'_>),
 ) -> Recognized {
-    let mut reader = Reader { visit, limits, parts: 0, repairs: 0 };
+    let raw_bytes_left = RAW_DATA_BYTES_MAX;
+    let mut reader = Reader { visit, limits, raw_bytes_left, parts: 0, repairs: 0 };
     let envelope = reader.document(json, Level::TOP);
     Recognized { envelope, repairs: reader.repairs }
 }
@@ -97,6 +99,8 @@ impl Level {
 struct Reader<'v> {
     visit: &'v mut dyn FnMut(Option<u32>, Item<'_>),
     limits: SplitLimits,
+    /// What further records may decompress to.
+    raw_bytes_left: u64,
     parts: u32,
     repairs: u64,
 }
@@ -235,13 +239,16 @@ impl Reader<'_> {
         if inside.wrappers > WRAPPERS_MAX {
             return self.own(level, too_deep());
         }
+        if self.raw_bytes_left == 0 {
+            return self.own(level, too_large());
+        }
         let raw_data = text(json, "rawData").unwrap_or_default();
         let Ok(bytes) = BASE64.decode(raw_data) else {
             return self.own(level, unreadable("the record's `rawData` is no base64"));
         };
         let parts = self.parts;
         let mut documents =
-            Documents::new(Box::new(bytes.as_slice()), RAW_DATA_BYTES_MAX, self.limits);
+            Documents::new(Box::new(bytes.as_slice()), self.raw_bytes_left, self.limits);
         loop {
             let next = documents.next(|stage, piece| match piece {
                 Piece::Document { parsed, .. } => {
@@ -262,6 +269,8 @@ impl Reader<'_> {
                 }
             }
         }
+        // Not each record by itself: records of records could unfold for days.
+        self.raw_bytes_left = self.raw_bytes_left.saturating_sub(documents.decompressed_bytes());
         if self.parts == parts {
             self.own(level, Item::PassedOver("no_findings"));
         }
@@ -436,6 +445,11 @@ fn no_identity(detail: String) -> Item<'static> {
 fn unreadable(detail: impl Into<String>) -> Item<'static> {
     let reason = Reason::UnreadableWrapper;
     Item::Reject { stage: Stage::Recognize, reason, detail: detail.into() }
+}
+
+fn too_large() -> Item<'static> {
+    let detail = format!("the document's records hold more than {RAW_DATA_BYTES_MAX} bytes");
+    Item::Reject { stage: Stage::Unpack, reason: Reason::ObjectTooLarge, detail }
 }
 
 fn too_deep() -> Item<'static> {

@@ -24,6 +24,9 @@ const ENCODER_BYTES: u64 = 32 * MIB;
 /// 240 KB at most, and EventBridge takes events of 1 MB.
 const DOCUMENT_BYTES_MIN: u64 = MIB;
 
+/// The longest document is never bounded above this: Arrow counts a column's text with 32 bits.
+const DOCUMENT_BYTES_MAX: u64 = 256 * MIB;
+
 /// Rows are moved into buffers of their exact size when a task ends; both copies are held meanwhile,
 /// so results take three halves of what they weigh.
 const RESULT_HALVES: u64 = 3;
@@ -75,7 +78,8 @@ impl Budget {
         let (wave, results, windows) = (data * 3 / 8, data / 4, data / 8);
         let (fetched, encode) = (data / 16, data / 8);
         let result = results * 2 / RESULT_HALVES / readers;
-        let document = (windows / WINDOWS_PER_DOCUMENT / readers).max(DOCUMENT_BYTES_MIN);
+        let document = (windows / WINDOWS_PER_DOCUMENT / readers)
+            .clamp(DOCUMENT_BYTES_MIN, DOCUMENT_BYTES_MAX);
         let encoders = 1 + in_memory(encode / ENCODER_BYTES);
         Self {
             wave_bytes: in_memory(wave),
