@@ -14,6 +14,7 @@ mod hostile;
 mod house;
 mod on_s3;
 mod program;
+mod regress;
 mod run;
 mod samples;
 mod store_contract;

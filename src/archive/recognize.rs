@@ -111,6 +111,10 @@ impl Reader<'_> {
             self.event(json, detail, level);
             return "eventbridge";
         }
+        if let Some(detail) = missing_detail(json) {
+            self.own(level, no_identity(detail));
+            return "eventbridge";
+        }
         if is_notification(json) {
             self.notification(json, level);
             return "sns";
@@ -323,6 +327,19 @@ fn envelope<'j>(json: &'j Json<'j>) -> Envelope<'j> {
 /// An EventBridge event; mocks leave out much of it.
 fn is_event(json: &Json<'_>) -> bool {
     is_object(json, "detail") && has_any(json, &["detail-type", "source"])
+}
+
+/// What an event of Health or Security Hub has in the place of its `detail`.
+fn missing_detail(json: &Json<'_>) -> Option<String> {
+    let detail_type = text(json, "detail-type")?;
+    let is_known = ["AWS Health", "Security Hub ", "Findings Imported"]
+        .iter()
+        .any(|known| detail_type.starts_with(known));
+    let is_wanted = is_known && has_any(json, &["source", "time"]) && !is_object(json, "detail");
+    is_wanted.then(|| match json.get("detail") {
+        Some(detail) => format!("the event's `detail` is {}, not an object", kind(detail)),
+        None => "the event has no `detail`".to_owned(),
+    })
 }
 
 fn is_notification(json: &Json<'_>) -> bool {
@@ -566,6 +583,9 @@ mod tests {
             ),
             (event("EC2 State Change", r#"{"state":"x"}"#), "eventbridge (other_event)"),
             (event("transformed", ASFF), "eventbridge asfft"),
+            (event("AWS Health Event", "\"{}\""), "eventbridge !no_identity"),
+            (event("AWS Health Event", "null"), "eventbridge !no_identity"),
+            (event("EC2 State Change", "null"), "unknown (unrecognised)"),
         ];
         for (text, expected) in table {
             assert_eq!(seen(&text), expected, "{text}");
