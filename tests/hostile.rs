@@ -167,6 +167,7 @@ fn framings() -> Vec<Case> {
     ]
 }
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn broken() -> Vec<Case> {
     let (one, two) = (event(1), event(2));
     let cut = &one.as_bytes()[..one.len() / 2];
@@ -256,6 +257,7 @@ fn broken() -> Vec<Case> {
     ]
 }
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn fields() -> Vec<Case> {
     let many_keys: String = (0..10_000).fold(String::new(), |mut all, number| {
         write!(all, "\"k{number}\":1,").unwrap();
@@ -623,7 +625,7 @@ fn an_archive_of_hostile_objects_is_read_whole() {
     // Arrival is a file's own time where the key tells none; these are as absurd as files allow.
     let times = [
         ("before 1970", SystemTime::UNIX_EPOCH - Duration::from_hours(24)),
-        ("far off", SystemTime::UNIX_EPOCH + Duration::from_secs(15_000_000_000)),
+        ("far off", SystemTime::UNIX_EPOCH + Duration::from_hours(4_000_000)),
     ];
     for (name, time) in times {
         write(&archive, name, b"neither json nor anything");

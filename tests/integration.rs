@@ -8,10 +8,12 @@
     reason = "a test that meets something else than it expects has failed"
 )]
 
+mod cli;
 mod failing;
 mod foreign;
 mod hostile;
 mod house;
+mod mutate;
 mod on_s3;
 mod program;
 mod regress;

@@ -21,13 +21,10 @@ fn record(bytes: &[u8]) -> String {
 }
 
 /// Reads one object; its tally, and the bytes of its rows.
-fn read(bytes: &[u8]) -> (Tally, usize) {
+fn read(bytes: &[u8], document_bytes_max: usize) -> (Tally, usize) {
     let place = Place { object: "s3://b/k".into(), etag: "e".into(), arrived_hour_ms: 0 };
-    let options = ReadOptions {
-        products: Products::All,
-        object_bytes_max: 1 << 30,
-        document_bytes_max: 1 << 20,
-    };
+    let options =
+        ReadOptions { products: Products::All, object_bytes_max: 1 << 30, document_bytes_max };
     let mut reader = ObjectReader::new(Box::new(bytes), place, &options);
     let (mut rows, mut rejects) = (RowsBuilder::new(), Vec::new());
     while reader.step(&mut rows, &mut rejects).unwrap().is_some() {}
@@ -49,7 +46,7 @@ fn r001_one_document_becomes_no_more_rows_than_memory_allows() {
     let finding = r#"{"ProductArn":"p","Id":"i","UpdatedAt":"2026-11-24"}"#;
     let object = record(&gzip(finding.repeat(60_000).as_bytes()));
     assert!(object.len() < 100_000);
-    let (tally, bytes) = read(object.as_bytes());
+    let (tally, bytes) = read(object.as_bytes(), 1 << 20);
     assert_eq!(tally.findings.read, 60_000);
     assert!(tally.by_reason.0["document_too_large"] > 0, "{tally:?}");
     assert!(bytes <= 17 << 20, "{bytes}");
@@ -59,10 +56,13 @@ fn r001_one_document_becomes_no_more_rows_than_memory_allows() {
 /// thread busy for hours.
 #[test]
 fn r002_the_records_of_one_document_share_a_bound() {
-    let padded = format!("{{\"a\":\"{}\"}}", "x".repeat(1_000_000));
-    let inner = record(&gzip(padded.repeat(70).as_bytes()));
-    let (tally, _) = read(record(&gzip(inner.repeat(4).as_bytes())).as_bytes());
-    assert_eq!(tally.by_reason.0["object_too_large"], 4, "{tally:?}");
+    // Zeros behind a gzip member are passed over: most of the work is in the layer below the content.
+    let event = health_event(1, "2026-08-01", "111122223333");
+    let padded = [gzip(event.as_bytes()), vec![0; 3 << 20]].concat();
+    let inner = record(&gzip(&padded));
+    let (tally, _) = read(record(&gzip(inner.repeat(4).as_bytes())).as_bytes(), 128 << 10);
+    assert_eq!(tally.findings.rows, 2, "{tally:?}");
+    assert_eq!(tally.by_reason.0["object_too_large"], 3, "{tally:?}");
 }
 
 /// Field names out of the archive went to the terminal as they were, escape sequences and line breaks

@@ -20,9 +20,12 @@ use crate::finding::reject::{Reason, Stage};
 /// How many wrappers are opened, one inside the other.
 pub const WRAPPERS_MAX: usize = 4;
 
-/// How many bytes the Firehose records of one document may decompress to, all together; before
-/// compression a record has 1,000 KiB at most (Firehose quotas), but it may be gzip itself.
+/// How many bytes the Firehose records of one document may decompress to, all together and layer by
+/// layer; a record has 1,000 KiB at most (Firehose quotas), but it may be gzip itself.
 pub const RAW_DATA_BYTES_MAX: u64 = 64 << 20;
+
+/// How many of those for each byte that a document may have, where that is less.
+const RAW_DATA_PER_DOCUMENT_BYTE_MAX: u64 = 32;
 
 /// Standard base64, with padding or without.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -68,7 +71,8 @@ pub fn recognize(
     limits: SplitLimits,
     visit: &mut dyn FnMut(Option<u32>, Item<'_>),
 ) -> Recognized {
-    let raw_bytes_left = RAW_DATA_BYTES_MAX;
+    let in_proportion = limits.document_bytes_max as u64 * RAW_DATA_PER_DOCUMENT_BYTE_MAX;
+    let raw_bytes_left = in_proportion.min(RAW_DATA_BYTES_MAX);
     let mut reader = Reader { visit, limits, raw_bytes_left, parts: 0, repairs: 0 };
     let envelope = reader.document(json, Level::TOP);
     Recognized { envelope, repairs: reader.repairs }
@@ -274,7 +278,7 @@ impl Reader<'_> {
             }
         }
         // Not each record by itself: records of records could unfold for days.
-        self.raw_bytes_left = self.raw_bytes_left.saturating_sub(documents.decompressed_bytes());
+        self.raw_bytes_left = self.raw_bytes_left.saturating_sub(documents.work_bytes());
         if self.parts == parts {
             self.own(level, Item::PassedOver("no_findings"));
         }
@@ -465,7 +469,7 @@ fn unreadable(detail: impl Into<String>) -> Item<'static> {
 }
 
 fn too_large() -> Item<'static> {
-    let detail = format!("the document's records hold more than {RAW_DATA_BYTES_MAX} bytes");
+    let detail = "the document's records hold more bytes than one document may".to_owned();
     Item::Reject { stage: Stage::Unpack, reason: Reason::ObjectTooLarge, detail }
 }
 
