@@ -13,17 +13,14 @@ mod progress;
 mod run;
 mod values;
 
-use clap::{Parser, Subcommand};
+use clap::builder::Resettable;
+use clap::error::ErrorKind;
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::generate::GenerateError;
 use crate::job::run::UsageError;
 use crate::lake::LakeError;
 use crate::store::{StoreError, StoreErrorKind};
-
-/// What was to be opened is no address of a store.
-fn is_bad_address(error: &StoreError) -> bool {
-    error.operation == "opening" && error.kind == StoreErrorKind::Other
-}
 
 /// Threads that move bytes; those that burn cores are the conductor's.
 const RUNTIME_THREADS: usize = 2;
@@ -73,6 +70,21 @@ enum Command {
 }
 
 impl Cli {
+    /// Reads the command line and the environment; where they are wrong, says so and ends the program
+    /// with exit code 2.
+    pub fn from_command_line() -> Self {
+        let mut command = without_empty_variables(Self::command());
+        let cli = Self::from_arg_matches(&command.get_matches_mut());
+        let cli = cli.unwrap_or_else(|error| error.exit());
+        if let Command::Run(args) = &cli.command
+            && let Some(wrong) = args.contradiction()
+            && let Some(run) = command.find_subcommand_mut("run")
+        {
+            run.error(ErrorKind::ArgumentConflict, wrong).exit();
+        }
+        cli
+    }
+
     /// Runs the command that was typed.
     ///
     /// # Errors
@@ -105,4 +117,19 @@ impl Cli {
     pub fn report(error: &anyhow::Error) {
         printer::error(error);
     }
+}
+
+/// What was to be opened is no address of a store.
+fn is_bad_address(error: &StoreError) -> bool {
+    error.operation == "opening" && error.kind == StoreErrorKind::Other
+}
+
+/// An environment variable without a value is as good as none, as schedulers set them.
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let forget = |arg: clap::Arg| {
+        let is_empty =
+            |name: &std::ffi::OsStr| std::env::var_os(name).is_some_and(|v| v.is_empty());
+        if arg.get_env().is_some_and(is_empty) { arg.env(Resettable::Reset) } else { arg }
+    };
+    command.mut_args(forget).mut_subcommands(without_empty_variables)
 }

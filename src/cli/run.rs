@@ -4,21 +4,22 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
+use clap::builder::FalseyValueParser;
 use clap::{Args, ValueEnum};
 use globset::{Glob, GlobSetBuilder};
 use jiff::tz::TimeZone;
 
 use super::options::StoreArgs;
 use super::progress::{self, ProgressMode};
-use super::values::{self, show_bytes, show_count};
+use super::values::{self, printable, show_bytes, show_count};
 use super::{Outcome, printer};
 use crate::archive::discover::DiscoverOptions;
 use crate::finding::product::Products;
 use crate::job::budget::MEMORY_BYTES_MIN;
 use crate::job::plan::{Archive, Hours};
 use crate::job::progress::Progress;
-use crate::job::run::{self as job, DryRun, RunOptions, UsageError};
+use crate::job::run::{self as job, DryRun, RunOptions};
 use crate::job::summary::Summary;
 use crate::lake::layout::PartitionBy;
 use crate::store::open;
@@ -73,8 +74,8 @@ pub(super) struct RunArgs {
     until: Option<i64>,
 
     /// Keys to skip, below the archive's prefix: `*` stands for anything, slashes too
-    #[arg(long, value_name = "GLOB", env = "HEALTHTRAIL_EXCLUDE", value_delimiter = ',', value_parser = values::glob)]
-    exclude: Vec<Glob>,
+    #[arg(long, value_name = "GLOB", env = "HEALTHTRAIL_EXCLUDE", value_parser = values::globs)]
+    exclude: Vec<Vec<Glob>>,
 
     /// Time zone of the times in the keys (Firehose's `CustomTimeZone`)
     #[arg(long, value_name = "ZONE", env = "HEALTHTRAIL_ZONE", default_value = "UTC", value_parser = values::zone)]
@@ -85,7 +86,7 @@ pub(super) struct RunArgs {
     deadline: Option<Duration>,
 
     /// Say what would be read, and do nothing
-    #[arg(long, env = "HEALTHTRAIL_DRY_RUN")]
+    #[arg(long, env = "HEALTHTRAIL_DRY_RUN", value_parser = FalseyValueParser::new())]
     dry_run: bool,
 
     /// Threads that read and write [default: one for each processor]; at most one for each 32 MiB of
@@ -156,13 +157,17 @@ fn memory(text: &str) -> Result<u64, String> {
     Ok(bytes)
 }
 
+impl RunArgs {
+    /// What is wrong with options that are right one by one.
+    pub(super) fn contradiction(&self) -> Option<&'static str> {
+        let is_empty =
+            matches!((self.since, self.until), (Some(since), Some(until)) if since >= until);
+        is_empty.then_some("`--since` must lie before `--until`")
+    }
+}
+
 /// Runs the command.
 pub(super) async fn run(args: RunArgs) -> anyhow::Result<Outcome> {
-    if let (Some(since), Some(until)) = (args.since, args.until)
-        && since >= until
-    {
-        bail!(UsageError("`--since` must lie before `--until`".to_owned()));
-    }
     let mut archives = Vec::new();
     for from in &args.from {
         archives.push(archive(from, &args.stores).await?);
@@ -213,7 +218,7 @@ fn options(
     progress: Arc<Progress>,
 ) -> anyhow::Result<RunOptions> {
     let mut exclude = GlobSetBuilder::new();
-    for glob in &args.exclude {
+    for glob in args.exclude.iter().flatten() {
         exclude.add(glob.clone());
     }
     let threads = match args.threads {
@@ -271,7 +276,7 @@ fn print_summary(summary: &Summary, args: &RunArgs) -> anyhow::Result<()> {
         write_json(file, summary)?;
     }
     for failed in summary.failed_objects.iter().filter(|failed| !failed.still_failing).take(10) {
-        printer::note(format_args!("failed: {}", failed.message));
+        printer::note(format_args!("failed: {}", printable(&failed.message)));
     }
     if args.summary.as_deref().is_some_and(is_standard_output) {
         return Ok(());
@@ -373,7 +378,7 @@ fn named<Name: AsRef<str>>(map: &std::collections::BTreeMap<Name, u64>) -> Strin
     let mut shown: Vec<String> = names
         .iter()
         .take(NAMES_MAX)
-        .map(|(count, name)| format!("{name} {}", show_count(count.0)))
+        .map(|(count, name)| format!("{} {}", printable(name), show_count(count.0)))
         .collect();
     if more > 0 {
         shown.push(format!("and {more} more"));

@@ -24,6 +24,9 @@ const ENCODER_BYTES: u64 = 32 * MIB;
 /// 240 KB at most, and EventBridge takes events of 1 MB.
 const DOCUMENT_BYTES_MIN: u64 = MIB;
 
+/// The longest document is never bounded above this: Arrow counts a column's text with 32 bits.
+const DOCUMENT_BYTES_MAX: u64 = 256 * MIB;
+
 /// Rows are moved into buffers of their exact size when a task ends; both copies are held meanwhile,
 /// so results take three halves of what they weigh.
 const RESULT_HALVES: u64 = 3;
@@ -82,7 +85,8 @@ impl Budget {
         // One more is read on while the others wait.
         let tasks = (threads + 1).min(results_max.saturating_sub(1)).max(2);
         let readers = tasks as u64 + 1;
-        let document = (windows / WINDOWS_PER_DOCUMENT / readers).max(DOCUMENT_BYTES_MIN);
+        let document = (windows / WINDOWS_PER_DOCUMENT / readers)
+            .clamp(DOCUMENT_BYTES_MIN, DOCUMENT_BYTES_MAX);
         let encoders = 1 + in_memory(encode / ENCODER_BYTES);
         Self {
             // A chunk fits between the two, so that only large objects are cut into pieces.

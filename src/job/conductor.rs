@@ -253,6 +253,7 @@ impl<'a> Conductor<'a> {
         committer.log.sweep(committer.ledger.version()).await?;
         let summary = &mut self.summary;
         summary.objects.left += self.settled.iter().filter(|settled| !**settled).count() as u64;
+        summary.deadline_reached &= self.settled.contains(&false);
         summary.version = committer.ledger.version();
         let stores = self.options.archives.iter().map(|archive| archive.store.retries());
         summary.retries = stores.sum::<u64>() + committer.lake.retries();

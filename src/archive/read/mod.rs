@@ -30,6 +30,16 @@ pub const DOCUMENT_BYTES_MAX: usize = 16 << 20;
 /// How many rejected findings of one document are told one by one; more of them are only counted.
 pub const REJECTS_PER_DOCUMENT_MAX: u64 = 1_000;
 
+/// How many bytes of rows one document may become, for each byte that a document may have; a finding
+/// of few bytes is a row of some hundred, and a Firehose record may be compressed.
+const ROWS_PER_DOCUMENT_BYTE_MAX: usize = 4;
+
+/// Below this many bytes of rows no document is cut off.
+const DOCUMENT_ROWS_BYTES_MIN: usize = 16 << 20;
+
+/// Beyond this many every document is, so that no batch overflows.
+const DOCUMENT_ROWS_BYTES_MAX: usize = BATCH_BYTES_MAX / 4;
+
 /// How deep a document may be nested; `serde_json` stops there.
 pub const DEPTH_MAX: u32 = 128;
 
@@ -123,8 +133,10 @@ impl<'s> ObjectReader<'s> {
         let report = documents.next(|stage, piece| match piece {
             Piece::Document { range, bytes, parsed } => {
                 tally.documents.read += 1;
+                let rows_bytes_max = rows.bytes() + document_rows_bytes_max(*limits);
                 let mut document = Document {
                     place,
+                    rows_bytes_max,
                     products: *products,
                     span: Span { range, ordinal: 0 },
                     bytes,
@@ -162,7 +174,8 @@ impl<'s> ObjectReader<'s> {
     }
 
     /// Reads on until the object's end (`true`), or until rows and rejects hold `bytes_max` bytes
-    /// or half of what a batch may hold (`false`). One document more than that may be in them.
+    /// or half of what a batch may hold (`false`). One document more than that may be in them, which
+    /// has [`DOCUMENT_ROWS_BYTES_MAX`] bytes of rows at most.
     ///
     /// # Errors
     /// As [`ObjectReader::step`].
@@ -204,6 +217,12 @@ impl<'s> ObjectReader<'s> {
     }
 }
 
+/// How many bytes of rows one document may become: more than any that AWS writes.
+fn document_rows_bytes_max(limits: SplitLimits) -> usize {
+    let in_proportion = limits.document_bytes_max.saturating_mul(ROWS_PER_DOCUMENT_BYTE_MAX);
+    in_proportion.clamp(DOCUMENT_ROWS_BYTES_MIN, DOCUMENT_ROWS_BYTES_MAX)
+}
+
 /// About how many bytes of memory a reject takes.
 fn held_bytes(reject: &Reject) -> usize {
     size_of::<Reject>() + reject.bytes.len() + reject.detail.len()
@@ -215,6 +234,8 @@ struct Document<'d> {
     products: Products,
     span: Span,
     bytes: &'d [u8],
+    /// The size of `rows` at which no more of this document are taken.
+    rows_bytes_max: usize,
     rows: &'d mut RowsBuilder,
     rejects: &'d mut Vec<Reject>,
     tally: &'d mut Tally,
@@ -248,6 +269,11 @@ impl Document<'_> {
         match item {
             Item::Finding(found) if !self.products.wants(&found) => {
                 self.pass_over("other_product");
+            }
+            Item::Finding(_) if self.rows.bytes() >= self.rows_bytes_max => {
+                let detail = "the document's findings take more memory than one document may";
+                let reason = Reason::DocumentTooLarge;
+                self.reject(ordinal, Stage::Normalize, reason, detail.to_owned());
             }
             Item::Finding(found) => {
                 self.span.ordinal = ordinal.unwrap_or_default();

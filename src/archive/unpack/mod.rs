@@ -77,6 +77,8 @@ pub struct Unpacker<'s> {
     formats: Vec<Format>,
     object_bytes_max: u64,
     compressed: Arc<AtomicU64>,
+    /// What all layers gave together.
+    passed: Arc<AtomicU64>,
     decompressed: u64,
     /// A fault that opening found; no byte came before it.
     fault: Option<UnpackFault>,
@@ -117,8 +119,10 @@ impl<'s> Unpacker<'s> {
     pub fn new(source: Box<dyn Read + Send + 's>, object_bytes_max: u64) -> Self {
         let compressed = Arc::new(AtomicU64::new(0));
         let layer = Box::new(Source::new(source, Arc::clone(&compressed)));
+        let passed = Arc::new(AtomicU64::new(0));
         Self {
-            top: Input::new(layer, object_bytes_max),
+            top: Input::new(layer, object_bytes_max, Arc::clone(&passed)),
+            passed,
             opened: false,
             formats: Vec::new(),
             object_bytes_max,
@@ -167,6 +171,11 @@ impl<'s> Unpacker<'s> {
         self.decompressed
     }
 
+    /// Bytes that went through any layer so far, in whatever form: what limits time.
+    pub fn work_bytes(&self) -> u64 {
+        self.passed.load(Ordering::Relaxed)
+    }
+
     /// The layers that were found, the outermost first; `[None]` for plain bytes. Empty before the
     /// first [`Unpacker::read`].
     pub fn formats(&self) -> &[Format] {
@@ -194,7 +203,9 @@ impl<'s> Unpacker<'s> {
             self.formats.push(format);
             let input = std::mem::replace(&mut self.top, Input::empty());
             match layer(format, input) {
-                Ok(layer) => self.top = Input::new(layer, self.object_bytes_max),
+                Ok(layer) => {
+                    self.top = Input::new(layer, self.object_bytes_max, Arc::clone(&self.passed));
+                }
                 Err(fault) => {
                     self.fault = Some(fault);
                     break;
