@@ -1,6 +1,8 @@
 //! What a person sees: exit code, standard output and standard error in one snapshot, with paths and
 //! timings filtered. `UPDATE_EXPECT=1 cargo test cli` rewrites them; read the difference.
 
+#![allow(clippy::needless_raw_string_hashes, reason = "expect-test writes them so")]
+
 use std::fs;
 use std::path::Path;
 
@@ -44,12 +46,16 @@ fn filtered(said: &str, folder: &Path) -> String {
 #[test]
 fn help_and_version() {
     let folder = tempfile::tempdir().unwrap();
-    check(folder.path(), &["--version"], &expect![[r#"
+    check(
+        folder.path(),
+        &["--version"],
+        &expect![[r#"
         exit code 0
         --- stdout
         healthtrail [VERSION]
         --- stderr
-    "#]]);
+    "#]],
+    );
     let table = [
         ("", "Turns an archive of AWS Health events"),
         ("run", "Read what is new in the archive, and add it to the lake"),
@@ -87,7 +93,10 @@ fn wrong_usage_ends_with_two() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
     let lake = text(at).to_owned() + "/lake";
-    check(at, &["run", "--from", "x"], &expect![[r#"
+    check(
+        at,
+        &["run", "--from", "x"],
+        &expect![[r#"
         exit code 2
         --- stdout
         --- stderr
@@ -97,33 +106,49 @@ fn wrong_usage_ends_with_two() {
         Usage: healthtrail run --from <ARCHIVE> --to <LAKE>
 
         For more information, try '--help'.
-    "#]]);
-    check(at, &["run", "--from", "x", "--to", &lake, "--memory", "100MiB"], &expect![[r#"
+    "#]],
+    );
+    check(
+        at,
+        &["run", "--from", "x", "--to", &lake, "--memory", "100MiB"],
+        &expect![[r#"
         exit code 2
         --- stdout
         --- stderr
         error: invalid value '100MiB' for '--memory <SIZE>': a run needs at least 128.0 MiB
 
         For more information, try '--help'.
-    "#]]);
-    check(at, &["run", "--from", "x", "--to", &lake, "--since", "soon"], &expect![[r#"
+    "#]],
+    );
+    check(
+        at,
+        &["run", "--from", "x", "--to", &lake, "--since", "soon"],
+        &expect![[r#"
         exit code 2
         --- stdout
         --- stderr
         error: invalid value 'soon' for '--since <HOUR>': `soon` is no hour; write it as `2026-11-24` or `2026-11-24T03` (UTC)
 
         For more information, try '--help'.
-    "#]]);
-    check(at, &["run", "--from", "x", "--to", &lake, "--exclude", "{"], &expect![[r#"
+    "#]],
+    );
+    check(
+        at,
+        &["run", "--from", "x", "--to", &lake, "--exclude", "{"],
+        &expect![[r#"
         exit code 2
         --- stdout
         --- stderr
         error: invalid value '{' for '--exclude <GLOB>': error parsing glob '{': unclosed alternate group; missing '}' (maybe escape '{' with '[{]'?)
 
         For more information, try '--help'.
-    "#]]);
+    "#]],
+    );
     let hours = ["--since", "2026-08-02", "--until", "2026-08-01"];
-    check(at, &[&["run", "--from", "x", "--to", &lake], &hours[..]].concat(), &expect![[r#"
+    check(
+        at,
+        &[&["run", "--from", "x", "--to", &lake], &hours[..]].concat(),
+        &expect![[r#"
         exit code 2
         --- stdout
         --- stderr
@@ -132,7 +157,8 @@ fn wrong_usage_ends_with_two() {
         Usage: healthtrail run [OPTIONS] --from <ARCHIVE> --to <LAKE>
 
         For more information, try '--help'.
-    "#]]);
+    "#]],
+    );
     let table: [&[&str]; 12] = [
         &["fly"],
         &["run", "--from", "x", "--to", "y", "--threads", "0"],
@@ -159,31 +185,66 @@ fn places_that_are_not_there_end_with_one_and_a_hint() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
     let (nowhere, lake) = (text(at).to_owned() + "/nowhere", text(at).to_owned() + "/lake");
-    check(at, &["run", "--from", &nowhere, "--to", &lake], &expect![[r#"
+    check(
+        at,
+        &["run", "--from", &nowhere, "--to", &lake],
+        &expect![[r#"
         exit code 1
         --- stdout
         --- stderr
         error: opening `[FOLDER]/nowhere`: there is no such folder; hint: check the path, or write s3://bucket/prefix
-    "#]]);
-    check(at, &["run", "--from", "ftp://host/x", "--to", &lake], &expect![[r#"
+    "#]],
+    );
+    check(
+        at,
+        &["run", "--from", "ftp://host/x", "--to", &lake],
+        &expect![[r#"
         exit code 1
         --- stdout
         --- stderr
         error: opening `ftp://host/x`: only folders and s3://bucket/prefix are known, not this scheme: `ftp`
-    "#]]);
-    check(at, &["inspect", &(nowhere.clone() + "/x")], &expect![[r#"
+    "#]],
+    );
+    check(
+        at,
+        &["inspect", &(nowhere.clone() + "/x")],
+        &expect![[r#"
         exit code 1
         --- stdout
         --- stderr
         error: opening `[FOLDER]/nowhere`: there is no such folder; hint: check the path, or write s3://bucket/prefix
-    "#]]);
-    check(at, &["inspect", "samples/archive/no-such-object"], &expect![[r#"
+    "#]],
+    );
+    check(
+        at,
+        &["inspect", "samples/archive/no-such-object"],
+        &expect![[r#"
         exit code 1
         --- stdout
         --- stderr
         error: there is no object `samples/archive/no-such-object`
-    "#]]);
+    "#]],
+    );
     assert!(!Path::new(&lake).exists());
+    let empty = at.join("empty");
+    fs::create_dir(&empty).unwrap();
+    check(
+        at,
+        &["run", "--from", text(&empty), "--to", &lake],
+        &expect![[r#"
+        exit code 0
+        --- stdout
+        [FOLDER]/lake is at version 0, after 0 new commits
+          objects    0 listed = 0 in the lake before + 0 skipped + 0 read + 0 failed + 0 left
+          documents  0 read = 0 with findings + 0 passed over + 0 rejected
+          findings   0 read = 0 added + 0 duplicates + 0 passed over + 0 rejected
+          bytes      0 B compressed, 0 B decompressed, 0 B rejected
+          parts      0 written, [SIZE]
+          took       [TIME AND MEMORY]
+        --- stderr
+        note: no object was listed; is `--from` right?
+    "#]],
+    );
 }
 
 #[test]
@@ -192,7 +253,10 @@ fn a_lake_refuses_what_does_not_fit_it() {
     let at = folder.path();
     let lake = text(at).to_owned() + "/lake";
     let run = ["run", "--from", "samples/archive", "--to", &lake, "--progress", "none"];
-    check(at, &[&run[..], &["--products", "all"]].concat(), &expect![[r#"
+    check(
+        at,
+        &[&run[..], &["--products", "all"]].concat(),
+        &expect![[r#"
         exit code 0
         --- stdout
         [FOLDER]/lake is at version 1, after 1 new commits
@@ -209,26 +273,39 @@ fn a_lake_refuses_what_does_not_fit_it() {
           skipped    folder_marker 1
           took       [TIME AND MEMORY]
         --- stderr
-    "#]]);
-    check(at, &[&run[..], &["--products", "health"]].concat(), &expect![[r#"
+    "#]],
+    );
+    check(
+        at,
+        &[&run[..], &["--products", "health"]].concat(),
+        &expect![[r#"
         exit code 1
         --- stdout
         --- stderr
         error: this lake holds `all` products, a run of `health` products would leave gaps (`_healthtrail/log/0000000001.json`); run with `--products all`, or fill a new lake
-    "#]]);
-    check(at, &[&run[..], &["--partition", "month"]].concat(), &expect![[r#"
+    "#]],
+    );
+    check(
+        at,
+        &[&run[..], &["--partition", "month"]].concat(),
+        &expect![[r#"
         exit code 1
         --- stdout
         --- stderr
         error: this lake has day partitions, not month partitions (`_healthtrail/lake.json`); leave `--partition` out or give `day`; for another partitioning fill a new lake
-    "#]]);
+    "#]],
+    );
     let inside = ["run", "--from", &lake, "--to", &(lake.clone() + "/findings")];
-    check(at, &inside, &expect![[r#"
+    check(
+        at,
+        &inside,
+        &expect![[r#"
         exit code 1
         --- stdout
         --- stderr
         error: the lake `file://[FOLDER]/lake/findings/` lies inside the archive `file://[FOLDER]/lake/`; archives and lake must not overlap
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -237,7 +314,10 @@ fn a_run_over_the_samples_says_what_became_of_them() {
     let at = folder.path();
     let lake = text(at).to_owned() + "/lake";
     let run = ["run", "--from", "samples/archive", "--to", &lake, "--progress", "none"];
-    check(at, &[&run[..], &["--exclude", "error/*"]].concat(), &expect![[r#"
+    check(
+        at,
+        &[&run[..], &["--exclude", "error/*"]].concat(),
+        &expect![[r#"
         exit code 0
         --- stdout
         [FOLDER]/lake is at version 1, after 1 new commits
@@ -254,7 +334,8 @@ fn a_run_over_the_samples_says_what_became_of_them() {
           skipped    excluded 1, folder_marker 1
           took       [TIME AND MEMORY]
         --- stderr
-    "#]]);
+    "#]],
+    );
     check(
         at,
         &[&run[..], &["--rejects-max", "0", "--until", "2026-11-20"]].concat(),
@@ -272,7 +353,10 @@ fn a_run_over_the_samples_says_what_became_of_them() {
             --- stderr
         "#]],
     );
-    check(at, &run, &expect![[r#"
+    check(
+        at,
+        &run,
+        &expect![[r#"
         exit code 0
         --- stdout
         [FOLDER]/lake is at version 2, after 1 new commits
@@ -286,8 +370,12 @@ fn a_run_over_the_samples_says_what_became_of_them() {
           skipped    folder_marker 1
           took       [TIME AND MEMORY]
         --- stderr
-    "#]]);
-    check(at, &run, &expect![[r#"
+    "#]],
+    );
+    check(
+        at,
+        &run,
+        &expect![[r#"
         exit code 0
         --- stdout
         [FOLDER]/lake is at version 2, after 0 new commits
@@ -299,7 +387,8 @@ fn a_run_over_the_samples_says_what_became_of_them() {
           skipped    folder_marker 1
           took       [TIME AND MEMORY]
         --- stderr
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -312,7 +401,10 @@ fn a_dry_run_says_what_would_be_read() {
     write(&archive, "2026/08/01/empty", b"");
     let lake = text(folder.path()).to_owned() + "/lake";
     let run = ["run", "--from", text(&archive), "--to", &lake, "--dry-run"];
-    check(folder.path(), &run, &expect![[r#"
+    check(
+        folder.path(),
+        &run,
+        &expect![[r#"
         exit code 0
         --- stdout
         would read 3 of 4 objects, 6 B
@@ -321,9 +413,13 @@ fn a_dry_run_says_what_would_be_read() {
           left     0
           skipped  empty 1
         --- stderr
-    "#]]);
+    "#]],
+    );
     let until = [&run[..], &["--until", "2026-08-04"]].concat();
-    check(folder.path(), &until, &expect![[r#"
+    check(
+        folder.path(),
+        &until,
+        &expect![[r#"
         exit code 0
         --- stdout
         would read 2 of 4 objects, 4 B
@@ -332,8 +428,12 @@ fn a_dry_run_says_what_would_be_read() {
           left     1
           skipped  empty 1
         --- stderr
-    "#]]);
-    check(folder.path(), &[&run[..], &["--summary", "-"]].concat(), &expect![[r#"
+    "#]],
+    );
+    check(
+        folder.path(),
+        &[&run[..], &["--summary", "-"]].concat(),
+        &expect![[r#"
         exit code 0
         --- stdout
         {
@@ -349,7 +449,8 @@ fn a_dry_run_says_what_would_be_read() {
           "last_hour": "2026-08-09T00:00:00Z"
         }
         --- stderr
-    "#]]);
+    "#]],
+    );
     assert!(fs::metadata(&lake).is_err());
 }
 
@@ -358,7 +459,10 @@ fn inspect_shows_an_object() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
     let object = "samples/archive/health/2026/11/21/07/by-hand-2026-11-21.json";
-    check(at, &["inspect", object], &expect![[r#"
+    check(
+        at,
+        &["inspect", object],
+        &expect![[r#"
         exit code 0
         --- stdout
         file://[PROJECT]/samples/archive/health/2026/11/21/07/by-hand-2026-11-21.json
@@ -378,10 +482,14 @@ fn inspect_shows_an_object() {
              6933 +1676    asff                         rejected: no_identity
                            reject  no_identity in normalize: the ASFF finding has no `Id`
         --- stderr
-    "#]]);
+    "#]],
+    );
     let object = at.join("odd\nname");
     fs::write(&object, "{\"a\":1} \u{1b}[31m junk\n[1,\"\u{1b}\"]").unwrap();
-    check(at, &["inspect", text(&object)], &expect![[r#"
+    check(
+        at,
+        &["inspect", text(&object)],
+        &expect![[r#"
         exit code 0
         --- stdout
         file://[FOLDER]/odd�name
@@ -392,5 +500,6 @@ fn inspect_shows_an_object() {
                 8 +18      none                         rejected: not_json
                            reject  not_json in split: bytes that are no JSON document
         --- stderr
-    "#]]);
+    "#]],
+    );
 }
