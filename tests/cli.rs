@@ -227,6 +227,25 @@ fn places_that_are_not_there_end_with_one_and_a_hint() {
     "#]],
     );
     assert!(!Path::new(&lake).exists());
+    let empty = at.join("empty");
+    fs::create_dir(&empty).unwrap();
+    check(
+        at,
+        &["run", "--from", text(&empty), "--to", &lake],
+        &expect![[r#"
+        exit code 0
+        --- stdout
+        [FOLDER]/lake is at version 0, after 0 new commits
+          objects    0 listed = 0 in the lake before + 0 skipped + 0 read + 0 failed + 0 left
+          documents  0 read = 0 with findings + 0 passed over + 0 rejected
+          findings   0 read = 0 added + 0 duplicates + 0 passed over + 0 rejected
+          bytes      0 B compressed, 0 B decompressed, 0 B rejected
+          parts      0 written, [SIZE]
+          took       [TIME AND MEMORY]
+        --- stderr
+        note: no object was listed; is `--from` right?
+    "#]],
+    );
 }
 
 #[test]

@@ -309,7 +309,7 @@ fn fields() -> Vec<Case> {
         case(
             "envelope of wrong types",
             event_with("\"account\":\"111122223333\",\"time\"", "\"account\":[1],\"time\""),
-            "1 rows",
+            "1 rows, unreadable sent_to_account 1",
         ),
         case(
             "description is a number",

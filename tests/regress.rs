@@ -157,3 +157,53 @@ fn r007_an_event_without_its_detail_is_a_reject() {
     assert_eq!(number(&summary, "by_reason.no_identity"), 3);
     assert_eq!(rows(&lake, "rejects").len(), 3);
 }
+
+/// `--from` was cut at commas, so that a folder or prefix with one in its name could not be given.
+#[test]
+fn r008_only_the_variable_of_archives_is_cut_at_commas() {
+    let folder = tempfile::tempdir().unwrap();
+    let (comma, plain) = (folder.path().join("a,b"), folder.path().join("c"));
+    for (number, archive) in [(1, &comma), (2, &plain)] {
+        let event = health_event(number, "2026-08-01", "111122223333");
+        write(archive, &key("2026-08-01", 1, number), event.as_bytes());
+    }
+    let lake = folder.path().join("lake");
+    let both = run(text(&comma), text(&lake), &["--from", text(&plain)], 0);
+    assert_eq!(number(&both, "objects.read"), 2);
+    let other = folder.path().join("d");
+    write(&other, "x", b"{}");
+    let ran = command()
+        .args(["run", "--to", text(&lake), "--progress", "none", "--summary", "-"])
+        .env("HEALTHTRAIL_FROM", format!("{},{},", text(&plain), text(&other)))
+        .output()
+        .unwrap();
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    let summary: serde_json::Value = serde_json::from_slice(&ran.stdout).unwrap();
+    assert_eq!((number(&summary, "objects.in_ledger"), number(&summary, "objects.read")), (1, 1));
+}
+
+/// Members of an EventBridge event that no column has were in no count, and an account or Region that
+/// is a number was lost without a word.
+#[test]
+fn r009_members_of_the_envelope_are_counted() {
+    let event = health_event(1, "2026-08-01", "111122223333").replacen(
+        "\"region\":\"us-east-1\"",
+        "\"region\":7,\"replay-name\":\"r\"",
+        1,
+    );
+    let (tally, _) = read(event.as_bytes(), 1 << 20);
+    assert_eq!(tally.unknown_fields.0["event.replay-name"], 1, "{tally:?}");
+    assert_eq!(tally.unreadable_fields.0["sent_to_region"], 1, "{tally:?}");
+}
+
+/// A summary that could not be written was told after the whole run, and the run's figures with it.
+#[test]
+fn r010_a_summary_that_cannot_be_written_is_told_before_the_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let (archive, lake) = archive(folder.path());
+    let summary = folder.path().join("no/such/folder/summary.json");
+    let ran = healthtrail(&["run", "--from", &archive, "--to", &lake, "--summary", text(&summary)]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.stderr.contains("summary.json"), "{}", ran.stderr);
+    assert!(!Path::new(&lake).exists(), "nothing was done");
+}

@@ -74,8 +74,11 @@ impl Cli {
     /// with exit code 2.
     pub fn from_command_line() -> Self {
         let mut command = without_empty_variables(Self::command());
-        let cli = Self::from_arg_matches(&command.get_matches_mut());
-        let cli = cli.unwrap_or_else(|error| error.exit());
+        let matches = command.get_matches_mut();
+        let mut cli = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        if let (Command::Run(args), Some((_, matches))) = (&mut cli.command, matches.subcommand()) {
+            args.cut_variables(matches);
+        }
         if let Command::Run(args) = &cli.command
             && let Some(wrong) = args.contradiction()
             && let Some(run) = command.find_subcommand_mut("run")

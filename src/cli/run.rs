@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::builder::FalseyValueParser;
-use clap::{Args, ValueEnum};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, ValueEnum};
 use globset::{Glob, GlobSetBuilder};
 use jiff::tz::TimeZone;
 
@@ -39,13 +40,8 @@ pub(super) struct RunArgs {
     /// Archive to read: a folder or `s3://bucket/prefix`; give it once for each archive
     ///
     /// A `*` at the end takes all keys that begin so, for a Firehose prefix without a slash at its end.
-    #[arg(
-        long,
-        value_name = "ARCHIVE",
-        env = "HEALTHTRAIL_FROM",
-        value_delimiter = ',',
-        required = true
-    )]
+    /// The variable names several with commas between them.
+    #[arg(long, value_name = "ARCHIVE", env = "HEALTHTRAIL_FROM", required = true)]
     from: Vec<String>,
 
     /// Lake to fill: a folder or `s3://bucket/prefix`; made if it is not there
@@ -158,6 +154,15 @@ fn memory(text: &str) -> Result<u64, String> {
 }
 
 impl RunArgs {
+    /// A key may hold a comma, so only a variable, which cannot be given twice, is cut at them.
+    pub(super) fn cut_variables(&mut self, matches: &ArgMatches) {
+        if matches.value_source("from") == Some(ValueSource::EnvVariable) {
+            let all = std::mem::take(&mut self.from);
+            let each = all.iter().flat_map(|from| from.split(','));
+            self.from = each.filter(|from| !from.is_empty()).map(str::to_owned).collect();
+        }
+    }
+
     /// What is wrong with options that are right one by one.
     pub(super) fn contradiction(&self) -> Option<&'static str> {
         let is_empty =
@@ -168,6 +173,9 @@ impl RunArgs {
 
 /// Runs the command.
 pub(super) async fn run(args: RunArgs) -> anyhow::Result<Outcome> {
+    if let Some(file) = &args.summary {
+        check_writable(file)?;
+    }
     let mut archives = Vec::new();
     for from in &args.from {
         archives.push(archive(from, &args.stores).await?);
@@ -274,6 +282,9 @@ fn print_dry_run(dry_run: &DryRun, summary: Option<&PathBuf>) -> anyhow::Result<
 fn print_summary(summary: &Summary, args: &RunArgs) -> anyhow::Result<()> {
     if let Some(file) = &args.summary {
         write_json(file, summary)?;
+    }
+    if summary.objects.listed == 0 {
+        printer::note("note: no object was listed; is `--from` right?");
     }
     for failed in summary.failed_objects.iter().filter(|failed| !failed.still_failing).take(10) {
         printer::note(format_args!("failed: {}", printable(&failed.message)));
@@ -388,6 +399,15 @@ fn named<Name: AsRef<str>>(map: &std::collections::BTreeMap<Name, u64>) -> Strin
 
 fn is_standard_output(file: &std::path::Path) -> bool {
     file.as_os_str() == "-"
+}
+
+/// A summary that cannot be written is told before the work, not after it.
+fn check_writable(file: &std::path::Path) -> anyhow::Result<()> {
+    if is_standard_output(file) {
+        return Ok(());
+    }
+    let opened = std::fs::OpenOptions::new().create(true).append(true).open(file);
+    opened.map(drop).with_context(|| format!("opening the summary `{}`", file.display()))
 }
 
 fn write_json(file: &std::path::Path, value: &impl serde::Serialize) -> anyhow::Result<()> {

@@ -50,6 +50,9 @@ pub struct FindingTally {
 /// How many distinct names a map of names counts; further ones count as `(other)`.
 pub const NAMES_MAX: usize = 1_000;
 
+/// How many characters of a field's name it is counted under.
+pub const NAME_CHARS_MAX: usize = 100;
+
 /// A count for each name, bounded in names.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -289,10 +289,14 @@ impl Committer {
         staged: &mut Staged,
     ) -> anyhow::Result<()> {
         for PartitionRows { partition, picks } in partitions {
-            let part = block_in_place(|| rejects::encode(rows, &picks))?;
-            let number = staged.version + 1;
-            let stage = self.log.stage_part(number, &self.run, Table::Rejects, partition, &part);
-            staged.files.push(stage.await?);
+            for range in rejects::split(rows, &picks) {
+                let picks = picks.get(range).unwrap_or_default();
+                let part = block_in_place(|| rejects::encode(rows, picks))?;
+                let number = staged.version + 1;
+                let stage =
+                    self.log.stage_part(number, &self.run, Table::Rejects, partition, &part);
+                staged.files.push(stage.await?);
+            }
         }
         Ok(())
     }

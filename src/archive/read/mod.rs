@@ -13,11 +13,12 @@ use crate::archive::documents::Documents;
 use crate::archive::recognize::{Item, recognize};
 use crate::archive::split::{Piece, SplitLimits};
 use crate::archive::unpack::Format;
+use crate::finding::json::{Json, Object};
 use crate::finding::place::{Place, Span};
 use crate::finding::product::Products;
 use crate::finding::reject::{REJECT_BYTES_MAX, Reason, Reject, Stage};
 use crate::finding::rows::{BATCH_BYTES_MAX, RowsBuilder};
-use crate::finding::tally::Tally;
+use crate::finding::tally::{NAME_CHARS_MAX, Tally};
 
 /// How many bytes an object may decompress to unless told otherwise. Firehose buffers at most 128 MiB
 /// before compression, a little more when it lags (Firehose quotas).
@@ -217,6 +218,32 @@ impl<'s> ObjectReader<'s> {
     }
 }
 
+/// What `recognize` calls an EventBridge event.
+const EVENT: &str = "eventbridge";
+
+/// Counts members of an event that have no column, and those that are no text where one is wanted.
+/// They are in no row's `unmapped_json`, which copies of one finding share.
+fn count_members(json: &Json<'_>, tally: &mut Tally) {
+    for (name, value) in json.as_object().into_iter().flat_map(Object::iter) {
+        let column = match name {
+            "account" => "sent_to_account",
+            "detail-type" => "detail_type",
+            "id" => "event_id",
+            "region" => "sent_to_region",
+            "time" => "event_time",
+            "detail" | "resources" | "source" | "version" => continue,
+            _ => {
+                let name: String = name.chars().take(NAME_CHARS_MAX).collect();
+                tally.unknown_fields.add(&format!("event.{name}"), 1);
+                continue;
+            }
+        };
+        if !matches!(value, Json::String(_) | Json::Null) {
+            tally.unreadable_fields.add(column, 1);
+        }
+    }
+}
+
 /// How many bytes of rows one document may become: more than any that AWS writes.
 fn document_rows_bytes_max(limits: SplitLimits) -> usize {
     let in_proportion = limits.document_bytes_max.saturating_mul(ROWS_PER_DOCUMENT_BYTE_MAX);
@@ -243,17 +270,15 @@ struct Document<'d> {
 }
 
 impl Document<'_> {
-    fn read(
-        &mut self,
-        json: &crate::finding::json::Json<'_>,
-        limits: SplitLimits,
-        repairs: u64,
-    ) -> DocumentReport {
+    fn read(&mut self, json: &Json<'_>, limits: SplitLimits, repairs: u64) -> DocumentReport {
         let (first_row, first_reject) = (self.rows.len(), self.rejects.len());
         let recognized = recognize(json, limits, &mut |ordinal, item| self.visit(ordinal, item));
         let repairs = repairs + recognized.repairs;
         self.tally.repaired_text += repairs;
         let outcome = self.settle();
+        if recognized.envelope == EVENT && outcome == Outcome::WithFindings {
+            count_members(json, self.tally);
+        }
         DocumentReport {
             range: self.span.range.clone(),
             envelope: recognized.envelope,

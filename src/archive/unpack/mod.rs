@@ -204,7 +204,8 @@ impl<'s> Unpacker<'s> {
             let input = std::mem::replace(&mut self.top, Input::empty());
             match layer(format, input) {
                 Ok(layer) => {
-                    self.top = Input::new(layer, self.object_bytes_max, Arc::clone(&self.passed));
+                    let passed = Arc::clone(&self.passed);
+                    self.top = Input::new(layer, self.object_bytes_max, passed);
                 }
                 Err(fault) => {
                     self.fault = Some(fault);
