@@ -4,9 +4,9 @@
 -- from the administrator and the member, from a linked and the aggregation Region, bare and in an
 -- envelope. Here the pages of one communication are one row, and what says the same as the version
 -- before it is none. `subject_id` is the event ARN of a Health event, or product and id of any other
--- finding; with `account_id` it is the thing that the versions are about. `said_by` tells who speaks:
+-- finding, and with `account_id` it is the thing that the versions are about. `said_by` tells who speaks:
 -- a Health event can come from Health itself and by way of Security Hub, with versions of its own in
--- each; where both speak, Health `decides` about status. The other views are built on this one.
+-- each. Where both speak, Health `decides` about status. The other views are built on this one.
 WITH said AS (
   SELECT
     f.*,

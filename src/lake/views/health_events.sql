@@ -1,6 +1,6 @@
 -- What is known of each Health event in each account, from Health and from Security Hub together?
 --
--- One row for each event and account. Status, category, times and entities are Health's own; severity,
+-- One row for each event and account. Status, category, times and entities are Health's own, severity,
 -- workflow and title are Security Hub's, which takes over security-related events only. An event that
 -- came by one way only has no values of the other.
 SELECT

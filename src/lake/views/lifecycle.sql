@@ -1,9 +1,9 @@
 -- How long does it take to acknowledge and to close each finding and Health event?
 --
 -- One row for each finding or event and account. `closed_at` is the last closing of what is closed
--- now; hours are null where the beginning was not seen (its first version was closed already).
+-- now. Hours are null where the beginning was not seen (its first version was closed already).
 -- Acknowledged is what Security Hub's workflow moved on from NEW. `statuses` and `status_times` are the
--- changes of the status that decides, in their order; status_changes has them as rows.
+-- changes of the status that decides, in their order, and status_changes has them as rows.
 SELECT
   subject_id,
   account_id,

@@ -2,7 +2,7 @@
 --
 -- One row for each UTC day, service, category, severity, account and Region, on every day on which
 -- something changed or was still open at its end, up to the last change in the lake: so `still_open`
--- of one day may be summed over any of them. What was first seen closed counts nowhere; what opens
+-- of one day may be summed over any of them. What was first seen closed counts nowhere, what opens
 -- again is opened again. Category is `finding` for what is no Health event.
 WITH steps AS (
   SELECT
