@@ -16,7 +16,7 @@ use crate::stores::{REQUIRE_SERVERS, say_skipped};
 const PYTHON: &str = "HEALTHTRAIL_TEST_PYTHON";
 
 /// Runs a script of the tests, or says that it was skipped.
-fn python(script: &str, arguments: &[&str]) -> Option<Value> {
+pub(crate) fn python(script: &str, arguments: &[&str]) -> Option<Value> {
     static SAID: Once = Once::new();
     let Ok(python) = std::env::var(PYTHON) else {
         assert!(std::env::var(REQUIRE_SERVERS).is_err(), "set {PYTHON}, or use tests/run");

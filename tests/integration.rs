@@ -22,3 +22,4 @@ mod run;
 mod samples;
 mod store_contract;
 mod stores;
+mod views;

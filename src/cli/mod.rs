@@ -5,6 +5,7 @@
 //! else on standard error.
 
 mod cells;
+mod ddl;
 mod generate;
 mod inspect;
 mod options;
@@ -66,6 +67,7 @@ pub struct Cli {
 enum Command {
     Run(Box<run::RunArgs>),
     Inspect(inspect::InspectArgs),
+    Ddl(ddl::DdlArgs),
     Generate(Box<generate::GenerateArgs>),
 }
 
@@ -103,6 +105,7 @@ impl Cli {
         match self.command {
             Command::Run(args) => runtime.block_on(run::run(*args)),
             Command::Inspect(args) => runtime.block_on(inspect::inspect(args)),
+            Command::Ddl(args) => runtime.block_on(ddl::ddl(args)),
             Command::Generate(args) => runtime.block_on(generate::generate(*args)),
         }
     }

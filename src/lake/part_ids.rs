@@ -123,7 +123,11 @@ fn ids_of(file: &LedgerFile, batch: &RecordBatch) -> LakeResult<Vec<u128>> {
         .ok_or_else(|| LakeError::damaged(&file.key, "has an id that is not 32 hex digits"))
 }
 
-async fn read_footer(store: &dyn Store, file: &LedgerFile) -> LakeResult<Arc<ParquetMetaData>> {
+/// Reads what a part says of itself; a part that is gone or cut is [`LakeError::Damaged`].
+pub(super) async fn read_footer(
+    store: &dyn Store,
+    file: &LedgerFile,
+) -> LakeResult<Arc<ParquetMetaData>> {
     let mut decoder = guarded(file, || ParquetMetaDataPushDecoder::try_new(file.bytes))?;
     let end = file.bytes.saturating_sub(FOOTER_BYTES)..file.bytes;
     let mut wanted = Vec::from([end]);
