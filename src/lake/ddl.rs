@@ -229,7 +229,7 @@ impl LakeFacts {
             );
             match statements.last_mut() {
                 Some(last) if last.len() + line.len() <= STATEMENT_BYTES_MAX => {
-                    last.push_str(&line)
+                    last.push_str(&line);
                 }
                 _ => statements.push(head.clone() + &line),
             }
@@ -319,25 +319,23 @@ mod tests {
 
     #[test]
     fn ranges_begin_with_the_lake_and_never_end_before_it() {
-        let table: [(&str, &[&str], &[&str], &str, &str); 6] = [
-            ("2026-11-24", &[], &[], "2026-11-24,NOW+30DAYS", "2026-11-24,NOW+30DAYS"),
-            ("2026-11-24", &["2026-01-02"], &[], "2026-01-02,NOW+30DAYS", "2026-01-02,NOW+30DAYS"),
-            (
-                "2026-11-24",
-                &["2026-01-02", "2027-11-24"],
-                &["2026-03-01"],
-                "2026-01-02,NOW+365DAYS",
-                "2026-03-01,NOW+30DAYS",
-            ),
-            ("2026-11-24", &["2026-12-25"], &[], "2026-11-24,NOW+31DAYS", "2026-11-24,NOW+31DAYS"),
-            ("2026-11", &["2019-12"], &["2026-10"], "2019-12,NOW+2MONTHS", "2026-10,NOW+2MONTHS"),
-            ("2026-11", &["2027-03"], &[], "2026-11,NOW+4MONTHS", "2026-11,NOW+4MONTHS"),
-        ];
-        for (today, findings, rejects, expected, other) in table {
+        let check = |today, findings: &[&str], rejects: &[&str], ranges: [&str; 2]| {
             let facts = facts(today, findings, rejects);
-            assert_eq!(facts.range(Table::Findings), expected, "{facts:?}");
-            assert_eq!(facts.range(Table::Rejects), other, "{facts:?}");
-        }
+            assert_eq!(Table::ALL.map(|table| facts.range(table)), ranges, "{facts:?}");
+        };
+        let day = "2026-11-24";
+        check(day, &[], &[], ["2026-11-24,NOW+30DAYS"; 2]);
+        check(day, &["2026-01-02"], &[], ["2026-01-02,NOW+30DAYS"; 2]);
+        check(
+            day,
+            &["2026-01-02", "2027-11-24"],
+            &["2026-03-01"],
+            ["2026-01-02,NOW+365DAYS", "2026-03-01,NOW+30DAYS"],
+        );
+        check(day, &["2026-12-25"], &[], ["2026-11-24,NOW+31DAYS"; 2]);
+        let month = "2026-11";
+        check(month, &["2019-12"], &["2026-10"], ["2019-12,NOW+2MONTHS", "2026-10,NOW+2MONTHS"]);
+        check(month, &["2027-03"], &[], ["2026-11,NOW+4MONTHS"; 2]);
     }
 
     #[test]
