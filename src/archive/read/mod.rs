@@ -41,8 +41,8 @@ const DOCUMENT_ROWS_BYTES_MIN: usize = 16 << 20;
 /// Beyond this many every document is, so that no batch overflows.
 const DOCUMENT_ROWS_BYTES_MAX: usize = BATCH_BYTES_MAX / 4;
 
-/// How deep a document may be nested; `serde_json` stops there.
-pub const DEPTH_MAX: u32 = 128;
+/// How deep a document may be nested; `serde_json` stops beyond it.
+pub const DEPTH_MAX: u32 = 127;
 
 /// Counts up whenever the program learns to read what it passed over or rejected before, so that the
 /// objects concerned can be read again.
