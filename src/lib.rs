@@ -8,4 +8,5 @@ pub mod finding;
 pub mod generate;
 pub mod job;
 pub mod lake;
+pub mod report;
 pub mod store;

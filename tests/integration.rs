@@ -18,6 +18,7 @@ mod mutate;
 mod on_s3;
 mod program;
 mod regress;
+mod report;
 mod run;
 mod samples;
 mod store_contract;

@@ -11,6 +11,7 @@ mod inspect;
 mod options;
 mod printer;
 mod progress;
+mod report;
 mod run;
 mod values;
 
@@ -69,6 +70,7 @@ enum Command {
     Inspect(inspect::InspectArgs),
     Ddl(ddl::DdlArgs),
     Generate(Box<generate::GenerateArgs>),
+    Report(Box<report::ReportArgs>),
 }
 
 impl Cli {
@@ -107,6 +109,7 @@ impl Cli {
             Command::Inspect(args) => runtime.block_on(inspect::inspect(args)),
             Command::Ddl(args) => runtime.block_on(ddl::ddl(args)),
             Command::Generate(args) => runtime.block_on(generate::generate(*args)),
+            Command::Report(args) => runtime.block_on(report::report(*args)),
         }
     }
 

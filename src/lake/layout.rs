@@ -123,6 +123,18 @@ impl Partition {
         }
     }
 
+    /// The moments that belong to it, in milliseconds since 1970 UTC.
+    pub fn times(self) -> std::ops::Range<i64> {
+        let start = |index: i32| match self.by {
+            PartitionBy::Day => i64::from(index) * DAY_MS,
+            PartitionBy::Month => {
+                let (years, month) = (i64::from(index.div_euclid(12)), index.rem_euclid(12) + 1);
+                day_of_civil(1970 + years, u8::try_from(month).unwrap_or(1), 1) * DAY_MS
+            }
+        };
+        start(self.index)..start(self.index + 1)
+    }
+
     /// Whether it is a day or a month.
     pub fn by(self) -> PartitionBy {
         self.by
@@ -398,6 +410,9 @@ mod tests {
                 prop_assert_eq!(one.cmp(&two), one.to_string().cmp(&two.to_string()));
                 prop_assert_eq!(one.to_string().parse::<Partition>().unwrap(), one);
                 if a <= b { prop_assert!(one <= two); }
+                prop_assert!(one.times().contains(&a));
+                prop_assert_eq!(Partition::of(one.times().end - 1, by), one);
+                prop_assert_ne!(Partition::of(one.times().end, by), one);
             }
         }
     }

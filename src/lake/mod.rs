@@ -18,6 +18,7 @@ pub mod log;
 pub mod part;
 pub mod part_columns;
 pub mod part_ids;
+pub mod part_rows;
 pub mod publish;
 pub mod record;
 pub mod rejects;

@@ -147,7 +147,7 @@ pub(super) async fn read_footer(
     }
 }
 
-async fn fetch(
+pub(super) async fn fetch(
     store: &dyn Store,
     file: &LedgerFile,
     ranges: &[Range<u64>],
@@ -172,7 +172,10 @@ async fn fetch(
 
 /// Runs the Parquet reader, which was seen to panic on damaged footers (arrow-rs issues 9705, 9742 and
 /// 9874); the half-read state is dropped with the error.
-fn guarded<T>(file: &LedgerFile, read: impl FnOnce() -> Result<T, ParquetError>) -> LakeResult<T> {
+pub(super) fn guarded<T>(
+    file: &LedgerFile,
+    read: impl FnOnce() -> Result<T, ParquetError>,
+) -> LakeResult<T> {
     match catch_unwind(AssertUnwindSafe(read)) {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(LakeError::damaged(&file.key, format!("is not readable: {error}"))),
