@@ -2,16 +2,15 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use healthtrail::cli::{Cli, Outcome};
 
 fn main() -> ExitCode {
-    match Cli::parse().run() {
+    match Cli::from_command_line().run() {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Lost) => ExitCode::from(3),
         Err(error) => {
             Cli::report(&error);
-            ExitCode::from(1)
+            ExitCode::from(Cli::code(&error))
         }
     }
 }

@@ -74,6 +74,36 @@ async fn an_object_that_cannot_be_read_fails_alone_and_is_remembered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_object_that_breaks_off_after_pieces_were_staged_leaves_nothing_behind() {
+    let inner = archive(3).await;
+    let filler = "lorem ipsum ".repeat(500);
+    let events = (100..4_100).map(|number| {
+        health_event(number, "2026-08-01", "111122223333").replace("is impaired", &filler)
+    });
+    let large = key("2026-08-01", 1, 99);
+    put(&inner, &large, events.collect::<String>()).await;
+    let archive = Arc::new(Faulty::new(Arc::new(inner)));
+    let folder = tempfile::tempdir().unwrap();
+    let lake: Arc<dyn Store> = Arc::new(Folder::open(folder.path(), true).await.unwrap());
+    let faulty: Arc<dyn Store> = archive.clone();
+    let mut options = options(&faulty, &lake);
+    options.memory_bytes = 128 << 20;
+
+    // The object is fetched in some hundred ranges; most of it is read before one does not come.
+    archive.add(Fault::at(80, StoreErrorKind::Unavailable).only("get", &large).forever());
+    let first = run(&options).await.unwrap();
+    assert_eq!((first.objects.read, first.objects.failed, first.findings.added), (3, 1, 3));
+    assert_eq!(rows(folder.path(), "findings").len(), 3);
+    assert!(keys(lake.as_ref(), "_healthtrail/staging/").await.is_empty());
+
+    archive.heal();
+    let second = run(&options).await.unwrap();
+    assert_eq!((second.objects.read, second.findings.added), (1, 4_000));
+    assert!(second.parts.written > 1, "it was staged in pieces");
+    assert_unique(folder.path());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_runs_at_once_add_every_row_once() {
     let archive: Arc<dyn Store> = Arc::new(archive(24).await);
     let folder = tempfile::tempdir().unwrap();

@@ -8,13 +8,19 @@
     reason = "a test that meets something else than it expects has failed"
 )]
 
+mod cli;
+mod docs;
 mod failing;
 mod foreign;
+mod hostile;
 mod house;
+mod mutate;
 mod on_s3;
 mod program;
+mod regress;
 mod report;
 mod run;
 mod samples;
 mod store_contract;
 mod stores;
+mod views;

@@ -89,6 +89,11 @@ impl<'s> Documents<'s> {
         self.unpacker.decompressed_bytes()
     }
 
+    /// Bytes that went through any layer of compression so far: what limits time.
+    pub fn work_bytes(&self) -> u64 {
+        self.unpacker.work_bytes()
+    }
+
     /// Bytes between documents so far.
     pub fn between_documents_bytes(&self) -> u64 {
         self.splitter.between_documents_bytes()

@@ -5,7 +5,8 @@
 //! and OCSF, bare Health details, what Security Hub's API returns, and two wrappers around any of
 //! them: SNS notifications and Firehose's error records, whose base64 content is unpacked and split
 //! as if it had been delivered. What can go wrong is a value ([`Item::Reject`]). What limits it:
-//! [`WRAPPERS_MAX`] wrappers one inside the other, and [`RAW_DATA_BYTES_MAX`] bytes out of a record.
+//! [`WRAPPERS_MAX`] wrappers one inside the other, and [`RAW_DATA_BYTES_MAX`] bytes out of the records
+//! of a document at each of those levels.
 
 use base64::Engine as _;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -19,9 +20,12 @@ use crate::finding::reject::{Reason, Stage};
 /// How many wrappers are opened, one inside the other.
 pub const WRAPPERS_MAX: usize = 4;
 
-/// How many bytes a Firehose record may decompress to; before compression it has 1,000 KiB at most
-/// (Firehose quotas), but it may be gzip itself.
+/// How many bytes the Firehose records of one document may decompress to, all together and layer by
+/// layer; a record has 1,000 KiB at most (Firehose quotas), but it may be gzip itself.
 pub const RAW_DATA_BYTES_MAX: u64 = 64 << 20;
+
+/// How many of those for each byte that a document may have, where that is less.
+const RAW_DATA_PER_DOCUMENT_BYTE_MAX: u64 = 32;
 
 /// Standard base64, with padding or without.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -67,7 +71,9 @@ pub fn recognize(
     limits: SplitLimits,
     visit: &mut dyn FnMut(Option<u32>, Item<'_>),
 ) -> Recognized {
-    let mut reader = Reader { visit, limits, parts: 0, repairs: 0 };
+    let in_proportion = limits.document_bytes_max as u64 * RAW_DATA_PER_DOCUMENT_BYTE_MAX;
+    let raw_bytes_left = in_proportion.min(RAW_DATA_BYTES_MAX);
+    let mut reader = Reader { visit, limits, raw_bytes_left, parts: 0, repairs: 0 };
     let envelope = reader.document(json, Level::TOP);
     Recognized { envelope, repairs: reader.repairs }
 }
@@ -97,6 +103,8 @@ impl Level {
 struct Reader<'v> {
     visit: &'v mut dyn FnMut(Option<u32>, Item<'_>),
     limits: SplitLimits,
+    /// What further records may decompress to.
+    raw_bytes_left: u64,
     parts: u32,
     repairs: u64,
 }
@@ -105,6 +113,10 @@ impl Reader<'_> {
     fn document(&mut self, json: &Json<'_>, level: Level) -> &'static str {
         if let (Some(detail), true) = (json.get("detail"), is_event(json)) {
             self.event(json, detail, level);
+            return "eventbridge";
+        }
+        if let Some(detail) = missing_detail(json) {
+            self.own(level, no_identity(detail));
             return "eventbridge";
         }
         if is_notification(json) {
@@ -235,13 +247,16 @@ impl Reader<'_> {
         if inside.wrappers > WRAPPERS_MAX {
             return self.own(level, too_deep());
         }
+        if self.raw_bytes_left == 0 {
+            return self.own(level, too_large());
+        }
         let raw_data = text(json, "rawData").unwrap_or_default();
         let Ok(bytes) = BASE64.decode(raw_data) else {
             return self.own(level, unreadable("the record's `rawData` is no base64"));
         };
         let parts = self.parts;
         let mut documents =
-            Documents::new(Box::new(bytes.as_slice()), RAW_DATA_BYTES_MAX, self.limits);
+            Documents::new(Box::new(bytes.as_slice()), self.raw_bytes_left, self.limits);
         loop {
             let next = documents.next(|stage, piece| match piece {
                 Piece::Document { parsed, .. } => {
@@ -262,6 +277,8 @@ impl Reader<'_> {
                 }
             }
         }
+        // Not each record by itself: records of records could unfold for days.
+        self.raw_bytes_left = self.raw_bytes_left.saturating_sub(documents.work_bytes());
         if self.parts == parts {
             self.own(level, Item::PassedOver("no_findings"));
         }
@@ -314,6 +331,19 @@ fn envelope<'j>(json: &'j Json<'j>) -> Envelope<'j> {
 /// An EventBridge event; mocks leave out much of it.
 fn is_event(json: &Json<'_>) -> bool {
     is_object(json, "detail") && has_any(json, &["detail-type", "source"])
+}
+
+/// What an event of Health or Security Hub has in the place of its `detail`.
+fn missing_detail(json: &Json<'_>) -> Option<String> {
+    let detail_type = text(json, "detail-type")?;
+    let is_known = ["AWS Health", "Security Hub ", "Findings Imported"]
+        .iter()
+        .any(|known| detail_type.starts_with(known));
+    let is_wanted = is_known && has_any(json, &["source", "time"]) && !is_object(json, "detail");
+    is_wanted.then(|| match json.get("detail") {
+        Some(detail) => format!("the event's `detail` is {}, not an object", kind(detail)),
+        None => "the event has no `detail`".to_owned(),
+    })
 }
 
 fn is_notification(json: &Json<'_>) -> bool {
@@ -438,6 +468,11 @@ fn unreadable(detail: impl Into<String>) -> Item<'static> {
     Item::Reject { stage: Stage::Recognize, reason, detail: detail.into() }
 }
 
+fn too_large() -> Item<'static> {
+    let detail = "the document's records hold more bytes than one document may".to_owned();
+    Item::Reject { stage: Stage::Unpack, reason: Reason::ObjectTooLarge, detail }
+}
+
 fn too_deep() -> Item<'static> {
     let detail = format!("wrapped more than {WRAPPERS_MAX} times over");
     Item::Reject { stage: Stage::Recognize, reason: Reason::TooDeep, detail }
@@ -552,6 +587,9 @@ mod tests {
             ),
             (event("EC2 State Change", r#"{"state":"x"}"#), "eventbridge (other_event)"),
             (event("transformed", ASFF), "eventbridge asfft"),
+            (event("AWS Health Event", "\"{}\""), "eventbridge !no_identity"),
+            (event("AWS Health Event", "null"), "eventbridge !no_identity"),
+            (event("EC2 State Change", "null"), "unknown (unrecognised)"),
         ];
         for (text, expected) in table {
             assert_eq!(seen(&text), expected, "{text}");

@@ -2,7 +2,7 @@
 
 use std::io::Cursor;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, bail};
 use arrow::array::RecordBatch;
 use clap::Args;
 use jiff::tz::TimeZone;
@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::cells;
 use super::options::StoreArgs;
-use super::values::{self, show_bytes};
+use super::values::{self, printable, show_bytes};
 use super::{Outcome, printer};
 use crate::archive::arrival::arrival;
 use crate::archive::fetch::fetch;
@@ -18,7 +18,7 @@ use crate::archive::read::{self, DocumentReport, ObjectReader, ReadOptions};
 use crate::finding::place::Place;
 use crate::finding::product::Products;
 use crate::finding::reject::Reject;
-use crate::finding::rows::RowsBuilder;
+use crate::finding::rows::{BATCH_BYTES_MAX, RowsBuilder};
 use crate::store::open;
 
 /// Show what one object holds: its compression, documents, and the rows or rejects they become
@@ -104,6 +104,12 @@ async fn read(args: &InspectArgs) -> anyhow::Result<Inspected> {
     let (mut rows, mut rejects, mut documents) = (RowsBuilder::new(), Vec::new(), Vec::new());
     while let Some(document) = reader.step(&mut rows, &mut rejects)? {
         documents.push(document);
+        if rows.bytes() >= BATCH_BYTES_MAX / 2 {
+            bail!(
+                "`{}` becomes more rows than can be shown; hint: give a smaller --object-bytes-max",
+                args.object
+            );
+        }
     }
     let formats = reader.formats().iter().map(|format| format.name()).collect();
     let tally = reader.into_tally();
@@ -117,7 +123,7 @@ const SHOWN: [&str; 6] =
 fn describe(inspected: &Inspected) -> Vec<String> {
     let tally = &inspected.tally;
     let mut lines = vec![
-        inspected.uri.clone(),
+        printable(&inspected.uri),
         format!(
             "{}: {} stored, {} unpacked",
             layers(&inspected.formats),
@@ -145,13 +151,13 @@ fn describe(inspected: &Inspected) -> Vec<String> {
         ));
         for row in document.rows.clone() {
             let cells: Vec<String> =
-                columns.iter().map(|column| printable(&cells::text(column, row))).collect();
+                columns.iter().map(|column| cut(&cells::text(column, row))).collect();
             lines.push(format!("{:19}row     {}", "", cells.join("  ")));
         }
         for reject in inspected.rejects.get(document.rejects.clone()).unwrap_or_default() {
             let text =
                 format!("{} in {}: {}", reject.reason.name(), reject.stage.name(), reject.detail);
-            lines.push(format!("{:19}reject  {}", "", printable(&text)));
+            lines.push(format!("{:19}reject  {}", "", cut(&text)));
         }
     }
     lines
@@ -163,9 +169,9 @@ fn layers(formats: &[&str]) -> String {
     if named.is_empty() { "not compressed".to_owned() } else { named.join(" in ") }
 }
 
-/// An object's text must not steer the terminal.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).take(160).collect()
+/// As much of an object's text as fits a line.
+fn cut(text: &str) -> String {
+    printable(text).chars().take(160).collect()
 }
 
 fn outcome(document: &DocumentReport) -> String {

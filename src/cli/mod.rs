@@ -5,6 +5,7 @@
 //! else on standard error.
 
 mod cells;
+mod ddl;
 mod generate;
 mod inspect;
 mod options;
@@ -14,7 +15,14 @@ mod report;
 mod run;
 mod values;
 
-use clap::{Parser, Subcommand};
+use clap::builder::Resettable;
+use clap::error::ErrorKind;
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+
+use crate::generate::GenerateError;
+use crate::job::run::UsageError;
+use crate::lake::LakeError;
+use crate::store::{StoreError, StoreErrorKind};
 
 /// Threads that move bytes; those that burn cores are the conductor's.
 const RUNTIME_THREADS: usize = 2;
@@ -60,11 +68,30 @@ pub struct Cli {
 enum Command {
     Run(Box<run::RunArgs>),
     Inspect(inspect::InspectArgs),
+    Ddl(ddl::DdlArgs),
     Generate(Box<generate::GenerateArgs>),
     Report(Box<report::ReportArgs>),
 }
 
 impl Cli {
+    /// Reads the command line and the environment; where they are wrong, says so and ends the program
+    /// with exit code 2.
+    pub fn from_command_line() -> Self {
+        let mut command = without_empty_variables(Self::command());
+        let matches = command.get_matches_mut();
+        let mut cli = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        if let (Command::Run(args), Some((_, matches))) = (&mut cli.command, matches.subcommand()) {
+            args.cut_variables(matches);
+        }
+        if let Command::Run(args) = &cli.command
+            && let Some(wrong) = args.contradiction()
+            && let Some(run) = command.find_subcommand_mut("run")
+        {
+            run.error(ErrorKind::ArgumentConflict, wrong).exit();
+        }
+        cli
+    }
+
     /// Runs the command that was typed.
     ///
     /// # Errors
@@ -80,13 +107,38 @@ impl Cli {
         match self.command {
             Command::Run(args) => runtime.block_on(run::run(*args)),
             Command::Inspect(args) => runtime.block_on(inspect::inspect(args)),
+            Command::Ddl(args) => runtime.block_on(ddl::ddl(args)),
             Command::Generate(args) => runtime.block_on(generate::generate(*args)),
             Command::Report(args) => runtime.block_on(report::report(*args)),
         }
+    }
+
+    /// The exit code for an error: 2 when the same command can only fail again, else 1.
+    pub fn code(error: &anyhow::Error) -> u8 {
+        let is_usage = error.is::<UsageError>()
+            || matches!(error.downcast_ref(), Some(LakeError::Refused { .. }))
+            || matches!(error.downcast_ref(), Some(GenerateError::Options(_)))
+            || error.downcast_ref::<StoreError>().is_some_and(is_bad_address);
+        if is_usage { 2 } else { 1 }
     }
 
     /// Says on standard error why a command failed.
     pub fn report(error: &anyhow::Error) {
         printer::error(error);
     }
+}
+
+/// What was to be opened is no address of a store.
+fn is_bad_address(error: &StoreError) -> bool {
+    error.operation == "opening" && error.kind == StoreErrorKind::Other
+}
+
+/// An environment variable without a value is as good as none, as schedulers set them.
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let forget = |arg: clap::Arg| {
+        let is_empty =
+            |name: &std::ffi::OsStr| std::env::var_os(name).is_some_and(|v| v.is_empty());
+        if arg.get_env().is_some_and(is_empty) { arg.env(Resettable::Reset) } else { arg }
+    };
+    command.mut_args(forget).mut_subcommands(without_empty_variables)
 }

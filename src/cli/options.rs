@@ -1,6 +1,7 @@
 //! Options that several commands share: how to reach archives and lakes.
 
 use clap::Args;
+use clap::builder::FalseyValueParser;
 
 use crate::store::{S3Options, StoreOptions};
 
@@ -39,7 +40,12 @@ pub(super) struct StoreArgs {
     pub(super) sse_kms_key: Option<String>,
 
     /// Pay for the requests to the archive's bucket (a requester-pays bucket)
-    #[arg(long, env = "HEALTHTRAIL_REQUEST_PAYER", help_heading = "S3")]
+    #[arg(
+        long,
+        env = "HEALTHTRAIL_REQUEST_PAYER",
+        value_parser = FalseyValueParser::new(),
+        help_heading = "S3"
+    )]
     pub(super) request_payer: bool,
 }
 

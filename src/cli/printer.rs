@@ -3,6 +3,8 @@
 use std::fmt::Display;
 use std::io::{self, Write as _};
 
+use super::values::printable;
+
 /// Writes a line of data. A reader that has gone away (`| head`) is no error.
 pub(super) fn data(line: impl Display) -> io::Result<()> {
     match writeln!(io::stdout().lock(), "{line}") {
@@ -19,8 +21,8 @@ pub(super) fn note(line: impl Display) {
 
 /// Says why the program failed: what happened first, then what it came from, a line each.
 pub(super) fn error(error: &anyhow::Error) {
-    note(format_args!("error: {error}"));
+    note(format_args!("error: {}", printable(&error.to_string())));
     for cause in error.chain().skip(1) {
-        note(format_args!("  because: {cause}"));
+        note(format_args!("  because: {}", printable(&cause.to_string())));
     }
 }

@@ -4,14 +4,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
-use clap::{Args, ValueEnum};
+use anyhow::Context as _;
+use clap::builder::FalseyValueParser;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, ValueEnum};
 use globset::{Glob, GlobSetBuilder};
 use jiff::tz::TimeZone;
 
 use super::options::StoreArgs;
 use super::progress::{self, ProgressMode};
-use super::values::{self, show_bytes, show_count};
+use super::values::{self, printable, show_bytes, show_count};
 use super::{Outcome, printer};
 use crate::archive::discover::DiscoverOptions;
 use crate::finding::product::Products;
@@ -38,13 +40,8 @@ pub(super) struct RunArgs {
     /// Archive to read: a folder or `s3://bucket/prefix`; give it once for each archive
     ///
     /// A `*` at the end takes all keys that begin so, for a Firehose prefix without a slash at its end.
-    #[arg(
-        long,
-        value_name = "ARCHIVE",
-        env = "HEALTHTRAIL_FROM",
-        value_delimiter = ',',
-        required = true
-    )]
+    /// The variable names several with commas between them.
+    #[arg(long, value_name = "ARCHIVE", env = "HEALTHTRAIL_FROM", required = true)]
     from: Vec<String>,
 
     /// Lake to fill: a folder or `s3://bucket/prefix`; made if it is not there
@@ -73,8 +70,8 @@ pub(super) struct RunArgs {
     until: Option<i64>,
 
     /// Keys to skip, below the archive's prefix: `*` stands for anything, slashes too
-    #[arg(long, value_name = "GLOB", env = "HEALTHTRAIL_EXCLUDE", value_delimiter = ',')]
-    exclude: Vec<String>,
+    #[arg(long, value_name = "GLOB", env = "HEALTHTRAIL_EXCLUDE", value_parser = values::globs)]
+    exclude: Vec<Vec<Glob>>,
 
     /// Time zone of the times in the keys (Firehose's `CustomTimeZone`)
     #[arg(long, value_name = "ZONE", env = "HEALTHTRAIL_ZONE", default_value = "UTC", value_parser = values::zone)]
@@ -85,7 +82,7 @@ pub(super) struct RunArgs {
     deadline: Option<Duration>,
 
     /// Say what would be read, and do nothing
-    #[arg(long, env = "HEALTHTRAIL_DRY_RUN")]
+    #[arg(long, env = "HEALTHTRAIL_DRY_RUN", value_parser = FalseyValueParser::new())]
     dry_run: bool,
 
     /// Threads that read and write [default: one for each processor]; at most one for each 32 MiB of
@@ -156,8 +153,29 @@ fn memory(text: &str) -> Result<u64, String> {
     Ok(bytes)
 }
 
+impl RunArgs {
+    /// A key may hold a comma, so only a variable, which cannot be given twice, is cut at them.
+    pub(super) fn cut_variables(&mut self, matches: &ArgMatches) {
+        if matches.value_source("from") == Some(ValueSource::EnvVariable) {
+            let all = std::mem::take(&mut self.from);
+            let each = all.iter().flat_map(|from| from.split(','));
+            self.from = each.filter(|from| !from.is_empty()).map(str::to_owned).collect();
+        }
+    }
+
+    /// What is wrong with options that are right one by one.
+    pub(super) fn contradiction(&self) -> Option<&'static str> {
+        let is_empty =
+            matches!((self.since, self.until), (Some(since), Some(until)) if since >= until);
+        is_empty.then_some("`--since` must lie before `--until`")
+    }
+}
+
 /// Runs the command.
 pub(super) async fn run(args: RunArgs) -> anyhow::Result<Outcome> {
+    if let Some(file) = &args.summary {
+        check_writable(file)?;
+    }
     let mut archives = Vec::new();
     for from in &args.from {
         archives.push(archive(from, &args.stores).await?);
@@ -208,13 +226,8 @@ fn options(
     progress: Arc<Progress>,
 ) -> anyhow::Result<RunOptions> {
     let mut exclude = GlobSetBuilder::new();
-    for glob in &args.exclude {
-        exclude.add(Glob::new(glob).with_context(|| format!("reading `--exclude {glob}`"))?);
-    }
-    if let (Some(since), Some(until)) = (args.since, args.until)
-        && since >= until
-    {
-        bail!("`--since` must lie before `--until`");
+    for glob in args.exclude.iter().flatten() {
+        exclude.add(glob.clone());
     }
     let threads = match args.threads {
         Some(threads) => usize::from(threads),
@@ -270,8 +283,11 @@ fn print_summary(summary: &Summary, args: &RunArgs) -> anyhow::Result<()> {
     if let Some(file) = &args.summary {
         write_json(file, summary)?;
     }
+    if summary.objects.listed == 0 {
+        printer::note("note: no object was listed; is `--from` right?");
+    }
     for failed in summary.failed_objects.iter().filter(|failed| !failed.still_failing).take(10) {
-        printer::note(format_args!("failed: {}", failed.message));
+        printer::note(format_args!("failed: {}", printable(&failed.message)));
     }
     if args.summary.as_deref().is_some_and(is_standard_output) {
         return Ok(());
@@ -287,7 +303,12 @@ fn describe(summary: &Summary, lake: &str) -> Vec<String> {
     let count = |number: u64| show_count(number);
     let (o, b, d, f) = (&summary.objects, &summary.bytes, &summary.documents, &summary.findings);
     let mut lines = vec![
-        format!("{lake} is at version {}, after {} new commits", summary.version, summary.commits),
+        format!(
+            "{lake} is at version {}, after {} new {}",
+            summary.version,
+            count(summary.commits),
+            if summary.commits == 1 { "commit" } else { "commits" }
+        ),
         format!(
             "  objects    {} listed = {} in the lake before + {} skipped + {} read + {} failed + {} left",
             count(o.listed),
@@ -326,30 +347,35 @@ fn describe(summary: &Summary, lake: &str) -> Vec<String> {
     ];
     let maps = [
         ("shapes", &summary.by_shape.0),
-        ("passed over", &summary.passed_over_by_kind.0),
+        ("passed", &summary.passed_over_by_kind.0),
         ("rejects", &summary.by_reason.0),
-        ("unknown fields", &summary.unknown_fields.0),
+        ("unknown", &summary.unknown_fields.0),
         ("unreadable", &summary.unreadable_fields.0),
     ];
     for (name, map) in maps.into_iter().filter(|(_, map)| !map.is_empty()) {
         lines.push(format!("  {name:<10} {}", named(map)));
     }
-    if o.skipped > 0 {
-        lines.push(format!("  skipped    {}", named(&summary.skipped_by_reason)));
-    }
-    if o.still_failing > 0 {
-        lines.push(format!(
-            "  failing    {} objects fail as they did before",
-            count(o.still_failing)
-        ));
-    }
-    if summary.deadline_reached {
-        lines.push("  deadline   reached; run again to read what is left".to_owned());
-    }
+    lines.extend(remarks(summary));
     let peak = summary
         .peak_memory_bytes
         .map_or_else(String::new, |peak| format!(", {} at most", show_bytes(peak)));
     lines.push(format!("  took       {:.1} s{peak}", summary.seconds.total));
+    lines
+}
+
+/// What is not the same in every run.
+fn remarks(summary: &Summary) -> Vec<String> {
+    let mut lines = Vec::new();
+    if summary.objects.skipped > 0 {
+        lines.push(format!("  skipped    {}", named(&summary.skipped_by_reason)));
+    }
+    if summary.objects.still_failing > 0 {
+        let failing = show_count(summary.objects.still_failing);
+        lines.push(format!("  failing    {failing} objects fail as they did before"));
+    }
+    if summary.deadline_reached {
+        lines.push("  deadline   reached; run again to read what is left".to_owned());
+    }
     lines
 }
 
@@ -363,7 +389,7 @@ fn named<Name: AsRef<str>>(map: &std::collections::BTreeMap<Name, u64>) -> Strin
     let mut shown: Vec<String> = names
         .iter()
         .take(NAMES_MAX)
-        .map(|(count, name)| format!("{name} {}", show_count(count.0)))
+        .map(|(count, name)| format!("{} {}", printable(name), show_count(count.0)))
         .collect();
     if more > 0 {
         shown.push(format!("and {more} more"));
@@ -373,6 +399,15 @@ fn named<Name: AsRef<str>>(map: &std::collections::BTreeMap<Name, u64>) -> Strin
 
 fn is_standard_output(file: &std::path::Path) -> bool {
     file.as_os_str() == "-"
+}
+
+/// A summary that cannot be written is told before the work, not after it.
+fn check_writable(file: &std::path::Path) -> anyhow::Result<()> {
+    if is_standard_output(file) {
+        return Ok(());
+    }
+    let opened = std::fs::OpenOptions::new().create(true).append(true).open(file);
+    opened.map(drop).with_context(|| format!("opening the summary `{}`", file.display()))
 }
 
 fn write_json(file: &std::path::Path, value: &impl serde::Serialize) -> anyhow::Result<()> {

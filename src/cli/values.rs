@@ -2,6 +2,7 @@
 //!
 //! In: what a person typed. Out: a number with its unit, or a message that shows what is accepted.
 
+use globset::Glob;
 use jiff::SignedDuration;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
@@ -62,6 +63,24 @@ pub(super) fn hour(text: &str) -> Result<i64, String> {
     Ok(zoned.as_millisecond())
 }
 
+/// Globs between commas; a comma inside `{}` or `[]` is the glob's own.
+pub(super) fn globs(text: &str) -> Result<Vec<Glob>, String> {
+    let (mut open, mut escaped) = (0_u32, false);
+    let between_globs = |c: char| {
+        let is_literal = escaped;
+        escaped = c == '\\' && !is_literal;
+        match c {
+            _ if is_literal => {}
+            '{' | '[' => open += 1,
+            '}' | ']' => open = open.saturating_sub(1),
+            _ => {}
+        }
+        c == ',' && open == 0 && !is_literal
+    };
+    let named = text.split(between_globs).filter(|glob| !glob.is_empty());
+    named.map(|glob| Glob::new(glob).map_err(|error| error.to_string())).collect()
+}
+
 /// The name of a time zone, as Firehose's `CustomTimeZone` takes it.
 pub(super) fn zone(text: &str) -> Result<TimeZone, String> {
     TimeZone::get(text)
@@ -74,6 +93,11 @@ pub(super) fn share(text: &str) -> Result<f64, String> {
         Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
         _ => Err(format!("`{text}` is no share; write a number from 0 to 1")),
     }
+}
+
+/// Text from an archive, which must not steer the terminal or begin a line of its own.
+pub(super) fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 /// Bytes as people read them: `1.5 GiB`.
@@ -138,6 +162,23 @@ mod tests {
         ];
         for (text, expected) in table {
             assert_eq!(hour(text).map_err(drop), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn globs_are_told_apart_by_commas_outside_their_brackets() {
+        let table: [(&str, Result<&[&str], ()>); 6] = [
+            ("error/*", Ok(&["error/*"])),
+            ("error/*,*.tmp,", Ok(&["error/*", "*.tmp"])),
+            ("*.{tmp,bak},[,]x", Ok(&["*.{tmp,bak}", "[,]x"])),
+            ("a\\,b", Ok(&["a\\,b"])),
+            ("{a", Err(())),
+            ("", Ok(&[])),
+        ];
+        for (text, expected) in table {
+            let found = globs(text).map_err(drop);
+            let found = found.as_ref().map(|globs| globs.iter().map(Glob::glob).collect());
+            assert_eq!(found, expected.as_ref().map(|globs| globs.to_vec()), "{text}");
         }
     }
 

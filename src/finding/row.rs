@@ -12,11 +12,8 @@ use std::cmp::Ordering;
 use crate::finding::columns::{COLUMN_COUNT, Column, Kind};
 use crate::finding::json::{Json, Object};
 use crate::finding::leftovers::Leftovers;
-use crate::finding::tally::Tally;
+use crate::finding::tally::{NAME_CHARS_MAX, Tally};
 use crate::finding::time;
-
-/// How many characters of an unknown name are counted under.
-const NAME_CHARS_MAX: usize = 100;
 
 /// Texts by name, sorted by name; names are unique. A `null` stays `null`, because its name may say
 /// something; what is neither text nor `null` stands as its JSON text.

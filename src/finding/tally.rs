@@ -2,6 +2,7 @@
 //! the sums of a run compare numbers that came by different paths.
 
 use std::collections::BTreeMap;
+use std::mem::size_of;
 use std::ops::AddAssign;
 
 use serde::{Deserialize, Serialize};
@@ -49,6 +50,9 @@ pub struct FindingTally {
 
 /// How many distinct names a map of names counts; further ones count as `(other)`.
 pub const NAMES_MAX: usize = 1_000;
+
+/// How many characters of a field's name it is counted under.
+pub const NAME_CHARS_MAX: usize = 100;
 
 /// A count for each name, bounded in names.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,6 +108,22 @@ pub struct Tally {
     pub repaired_text: u64,
     /// Findings that name no account.
     pub account_unknown: u64,
+}
+
+impl Tally {
+    /// About how many bytes of memory it takes.
+    pub fn held_bytes(&self) -> usize {
+        let maps = [
+            &self.by_shape,
+            &self.passed_over_by_kind,
+            &self.by_reason,
+            &self.unknown_fields,
+            &self.unreadable_fields,
+        ];
+        let names = maps.into_iter().flat_map(|map| map.0.keys());
+        // A name, its count, and its share of the tree.
+        size_of::<Self>() + names.map(|name| name.len() + 64).sum::<usize>()
+    }
 }
 
 impl AddAssign<&Tally> for Tally {

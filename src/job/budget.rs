@@ -14,7 +14,7 @@ const MIB: u64 = 1 << 20;
 
 /// What the program and its libraries take before they hold any data: code, runtime, TLS, buffers of
 /// fixed size, and what the allocator cannot give back.
-const IDLE_BYTES: u64 = 56 * MIB;
+const IDLE_BYTES: u64 = 64 * MIB;
 
 /// What one encoder takes beside the rows: a slice of gathered rows, a compressor for each of some
 /// ninety columns, pages and dictionaries in the making, and the finished part.
@@ -24,9 +24,15 @@ const ENCODER_BYTES: u64 = 32 * MIB;
 /// 240 KB at most, and EventBridge takes events of 1 MB.
 const DOCUMENT_BYTES_MIN: u64 = MIB;
 
+/// The longest document is never bounded above this: Arrow counts a column's text with 32 bits.
+const DOCUMENT_BYTES_MAX: u64 = 256 * MIB;
+
 /// Rows are moved into buffers of their exact size when a task ends; both copies are held meanwhile,
 /// so results take three halves of what they weigh.
 const RESULT_HALVES: u64 = 3;
+
+/// Results of reading that there is room for, unless the least of each is more.
+const RESULTS: u64 = 12;
 
 /// The buffer of a reader grows to the longest document and a quarter more, and may be moved once.
 const WINDOWS_PER_DOCUMENT: u64 = 2;
@@ -42,8 +48,10 @@ pub fn threads(memory_bytes: u64, wanted: usize) -> usize {
 /// The bounds of a run, in bytes unless said otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Budget {
-    /// Rows and rejects that a wave holds before it ends.
+    /// Rows and rejects after which a wave ends, once the chunk that is being read is read whole.
     pub wave_bytes: usize,
+    /// Rows and rejects that a wave holds before they are staged early, in the middle of a chunk.
+    pub piece_bytes: usize,
     /// Rows and rejects that one reading task hands over at a time.
     pub task_bytes: usize,
     /// Compressed bytes fetched ahead, over all objects.
@@ -69,17 +77,22 @@ impl Budget {
     pub fn new(memory_bytes: u64, threads: usize, document_bytes_max: usize) -> Self {
         // One encoder there must be; what is left after it is shared out.
         let data = memory_bytes.saturating_sub(IDLE_BYTES + ENCODER_BYTES);
-        let tasks = threads + 1;
-        // One more is read on while the others wait.
-        let readers = tasks as u64 + 1;
         let (wave, results, windows) = (data * 3 / 8, data / 4, data / 8);
         let (fetched, encode) = (data / 16, data / 8);
-        let result = results * 2 / RESULT_HALVES / readers;
-        let document = (windows / WINDOWS_PER_DOCUMENT / readers).max(DOCUMENT_BYTES_MIN);
+        // What a task hands over, and so where a wave is cut into pieces, must not depend on threads.
+        let result = (results * 2 / RESULT_HALVES / RESULTS).clamp(MIB, 16 * MIB);
+        let results_max = in_memory(results * 2 / RESULT_HALVES / result);
+        // One more is read on while the others wait.
+        let tasks = (threads + 1).min(results_max.saturating_sub(1)).max(2);
+        let readers = tasks as u64 + 1;
+        let document = (windows / WINDOWS_PER_DOCUMENT / readers)
+            .clamp(DOCUMENT_BYTES_MIN, DOCUMENT_BYTES_MAX);
         let encoders = 1 + in_memory(encode / ENCODER_BYTES);
         Self {
-            wave_bytes: in_memory(wave),
-            task_bytes: in_memory(result.clamp(MIB, 64 * MIB)),
+            // A chunk fits between the two, so that only large objects are cut into pieces.
+            wave_bytes: in_memory(wave * 3 / 4),
+            piece_bytes: in_memory(wave),
+            task_bytes: in_memory(result),
             fetched_bytes: fetched,
             whole_object_bytes: (fetched / 4).min(16 * MIB),
             range_bytes: (fetched / 8).min(8 * MIB),
@@ -108,15 +121,19 @@ mod tests {
                 let budget = Budget::new(memory_bytes, threads, 16 << 20);
                 let readers = budget.tasks as u64 + 1;
                 let held = IDLE_BYTES
-                    + budget.wave_bytes as u64
+                    + budget.piece_bytes as u64
                     + readers * budget.task_bytes as u64 * RESULT_HALVES / 2
                     + readers * budget.document_bytes as u64 * WINDOWS_PER_DOCUMENT
                     + budget.fetched_bytes
                     + budget.encoders as u64 * ENCODER_BYTES;
                 // The least document may take more than its share of the least memory.
-                let slack = readers * DOCUMENT_BYTES_MIN * WINDOWS_PER_DOCUMENT;
+                let slack = readers * (DOCUMENT_BYTES_MIN * WINDOWS_PER_DOCUMENT + MIB);
                 assert!(held <= memory_bytes + slack, "{memory_bytes} {threads}: {held}");
                 assert!(budget.whole_object_bytes <= budget.fetched_bytes);
+                // Where waves end and are cut depends on memory alone.
+                let single = Budget::new(memory_bytes, 1, 16 << 20);
+                let cuts = |b: &Budget| (b.wave_bytes, b.piece_bytes, b.task_bytes, b.chunk_bytes);
+                assert_eq!(cuts(&budget), cuts(&single), "{memory_bytes} {threads}");
             }
         }
     }

@@ -98,7 +98,30 @@ pub(crate) enum Settled {
     Replan,
 }
 
+impl Staged {
+    /// Whether nothing was staged yet.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+}
+
+/// Folds what other runs have committed, and tells the log's reader of what was found on the way.
+pub(crate) async fn catch_up(log: &Log, ledger: &mut Ledger) -> anyhow::Result<()> {
+    let caught = log.catch_up(ledger).await?;
+    if let Some(number) = caught.rolled_forward {
+        tracing::info!("commit {number} was left open by another run and is complete now");
+    }
+    for note in caught.notes {
+        tracing::warn!("{note}");
+    }
+    Ok(())
+}
+
 impl Committer {
+    async fn catch_up(&mut self) -> anyhow::Result<()> {
+        catch_up(&self.log, &mut self.ledger).await
+    }
+
     /// Stages what the wave holds so far, so that its memory is free for the rest of a large object.
     /// `false` means that another run has committed since the first piece: read the wave again.
     pub(crate) async fn stage_piece(
@@ -106,15 +129,16 @@ impl Committer {
         wave: &mut Wave,
         staged: &mut Staged,
     ) -> anyhow::Result<bool> {
-        self.log.catch_up(&mut self.ledger).await?;
-        if !staged.files.is_empty() && staged.version != self.ledger.version() {
+        self.catch_up().await?;
+        if !staged.is_empty() && staged.version != self.ledger.version() {
             return Ok(false);
         }
         staged.version = self.ledger.version();
         let mut known = Known::default();
         known.in_pieces(staged);
         let mut report = Report::default();
-        self.compare_and_stage(wave, staged, &mut known, &HashSet::new(), &mut report).await?;
+        let broken = wave.broken.clone();
+        self.compare_and_stage(wave, staged, &mut known, &broken, &mut report).await?;
         staged
             .row_ids
             .extend(wave.batches.iter().flat_map(|rows| rows.keys.iter().map(|key| key.row_id)));
@@ -129,10 +153,10 @@ impl Committer {
         pieces: Staged,
     ) -> anyhow::Result<Settled> {
         let mut report = Report::default();
-        let mut known = Known::default();
+        let mut known = Known { dropped: wave.broken.clone(), ..Known::default() };
         loop {
-            self.log.catch_up(&mut self.ledger).await?;
-            if !pieces.files.is_empty() && pieces.version != self.ledger.version() {
+            self.catch_up().await?;
+            if !pieces.is_empty() && pieces.version != self.ledger.version() {
                 return Ok(Settled::Replan);
             }
             let consumed = self.consumed_elsewhere(&wave);
@@ -265,10 +289,14 @@ impl Committer {
         staged: &mut Staged,
     ) -> anyhow::Result<()> {
         for PartitionRows { partition, picks } in partitions {
-            let part = block_in_place(|| rejects::encode(rows, &picks))?;
-            let number = staged.version + 1;
-            let stage = self.log.stage_part(number, &self.run, Table::Rejects, partition, &part);
-            staged.files.push(stage.await?);
+            for range in rejects::split(rows, &picks) {
+                let picks = picks.get(range).unwrap_or_default();
+                let part = block_in_place(|| rejects::encode(rows, picks))?;
+                let number = staged.version + 1;
+                let stage =
+                    self.log.stage_part(number, &self.run, Table::Rejects, partition, &part);
+                staged.files.push(stage.await?);
+            }
         }
         Ok(())
     }
@@ -338,7 +366,7 @@ impl Committer {
         self.log.publish(&record).await.with_context(|| {
             format!("commit {number} is recorded, but not published yet; run again to complete it")
         })?;
-        self.log.catch_up(&mut self.ledger).await?;
+        self.catch_up().await?;
         report.committed = true;
         report.files.clone_from(&staged.files);
         report.publish_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);

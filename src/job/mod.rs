@@ -2,6 +2,7 @@
 
 pub mod budget;
 mod commit;
+mod conductor;
 mod memory;
 pub mod plan;
 pub mod progress;

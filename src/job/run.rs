@@ -4,27 +4,25 @@
 //! along (or that the lake refuses what is asked); what was committed until then stays, and the run
 //! may be repeated as it is.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{anyhow, bail};
+use anyhow::bail;
 use serde::Serialize;
-use std::collections::BTreeMap;
 
 use crate::archive::discover::DiscoverOptions;
-use crate::archive::read::{DEPTH_MAX, READER_GENERATION, ReadOptions};
+use crate::archive::read::{DEPTH_MAX, READER_GENERATION};
 use crate::finding::identity::IDENTITY_VERSION;
 use crate::finding::product::Products;
 use crate::job::budget::{Budget, threads};
-use crate::job::commit::{Committer, Report, Settled, Staged};
-use crate::job::memory;
-use crate::job::plan::{Archive, Hours, Plan, Planned, chunks, plan};
+use crate::job::commit::{Committer, catch_up};
+use crate::job::conductor::Conductor;
+use crate::job::plan::{Archive, Hours, Plan, Planned, plan};
 use crate::job::progress::Progress;
-use crate::job::reading::{ChunkRows, Reading, ReadingContext};
-use crate::job::summary::{FAILED_OBJECTS_MAX, FailedObject, Summary};
-use crate::job::wave::Wave;
+use crate::job::summary::Summary;
 use crate::lake::config::LakeConfig;
-use crate::lake::layout::{PartitionBy, Table};
+use crate::lake::layout::PartitionBy;
 use crate::lake::ledger::{Ledger, Status};
 use crate::lake::log::{Log, random_id};
 use crate::lake::record::{Limits, Settings};
@@ -62,6 +60,11 @@ pub struct RunOptions {
     /// Counters to move while working.
     pub progress: Arc<Progress>,
 }
+
+/// What was asked for makes no sense, and will make none when it is asked for again.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct UsageError(pub String);
 
 /// What a run would read.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -131,7 +134,7 @@ pub async fn run(options: &RunOptions) -> anyhow::Result<Summary> {
         LakeConfig::open_or_create(lake.as_ref(), options.partition, IDENTITY_VERSION).await?;
     let log = Log::new(Arc::clone(&lake));
     let mut ledger = log.load().await?;
-    log.catch_up(&mut ledger).await?;
+    catch_up(&log, &mut ledger).await?;
     let settings = settings(options, &ledger)?;
     summary.seconds.open = begun.elapsed().as_secs_f64();
 
@@ -161,8 +164,7 @@ pub async fn run(options: &RunOptions) -> anyhow::Result<Summary> {
         archives: options.archives.clone().into(),
         plan: plan.objects.into(),
     };
-    let settled = vec![false; committer.plan.len()];
-    let mut conductor = Conductor { options, begun, committer, summary, settled };
+    let mut conductor = Conductor::new(options, begun, committer, summary);
     // Boxed: what the waves keep between their steps would make the caller's future large.
     Box::pin(conductor.waves()).await?;
     conductor.finish().await
@@ -178,10 +180,11 @@ fn check_places(options: &RunOptions) -> anyhow::Result<()> {
         if let [(outer, outer_kind), (inner, inner_kind)] = pair
             && inner.starts_with(outer.as_str())
         {
-            bail!(
+            let overlap = format!(
                 "the {inner_kind} `{inner}` lies inside the {outer_kind} `{outer}`; archives and lake \
                  must not overlap"
             );
+            bail!(UsageError(overlap));
         }
     }
     Ok(())
@@ -214,216 +217,4 @@ async fn list(options: &RunOptions, ledger: &Ledger, settings: &Settings) -> any
     };
     Ok(plan(&options.archives, &options.discover, options.hours, &options.progress, is_known)
         .await?)
-}
-
-/// Moves a run from wave to wave.
-struct Conductor<'a> {
-    options: &'a RunOptions,
-    begun: Instant,
-    committer: Committer,
-    summary: Summary,
-    /// For each place in the plan whether its object is settled.
-    settled: Vec<bool>,
-}
-
-impl Conductor<'_> {
-    /// Reads the plan to its end or to the deadline.
-    async fn waves(&mut self) -> anyhow::Result<()> {
-        let plan = Arc::clone(&self.committer.plan);
-        let chunks = chunks(&plan, &self.committer.budget, self.options.wave_objects);
-        let mut reading = Reading::start(self.reading_context(), &plan, &chunks);
-        let mut wave = Wave::default();
-        while let Some(mut chunk) = self.next(&mut reading).await? {
-            let rest = chunk.rest.take();
-            if rest.is_some() && !wave.is_empty() {
-                // What does not fit into one task's bounds is a wave of its own.
-                self.commit(std::mem::take(&mut wave)).await?;
-                if self.past_deadline() {
-                    break;
-                }
-            }
-            chunk.rest = rest;
-            if chunk.rest.is_some() {
-                self.large(&reading, chunk).await?;
-            } else {
-                wave.add(chunk, &self.committer.archives, &plan);
-                if !self.is_full(&wave) {
-                    continue;
-                }
-                self.commit(std::mem::take(&mut wave)).await?;
-            }
-            if self.past_deadline() {
-                break;
-            }
-        }
-        if !wave.is_empty() {
-            self.commit(wave).await?;
-        }
-        Ok(())
-    }
-
-    fn reading_context(&self) -> ReadingContext {
-        let read = ReadOptions {
-            products: self.committer.settings.products,
-            object_bytes_max: self.options.object_bytes_max,
-            document_bytes_max: self.committer.budget.document_bytes,
-        };
-        ReadingContext {
-            archives: Arc::clone(&self.committer.archives),
-            options: Arc::new(read),
-            budget: self.committer.budget,
-            fetches: self.options.fetches,
-            pool: Arc::clone(&self.committer.pool),
-        }
-    }
-
-    async fn next(&mut self, reading: &mut Reading) -> anyhow::Result<Option<ChunkRows>> {
-        let waiting = Instant::now();
-        let chunk = reading.next().await?;
-        self.summary.seconds.read += waiting.elapsed().as_secs_f64();
-        if let Some(chunk) = &chunk {
-            self.show(chunk);
-        }
-        Ok(chunk)
-    }
-
-    fn show(&self, chunk: &ChunkRows) {
-        let progress = &self.options.progress;
-        let read = chunk.finished.iter().map(|(index, _)| *index);
-        let failed = chunk.failed.iter().map(|(index, _)| *index);
-        let ended: Vec<usize> = read.chain(failed).collect();
-        let size =
-            |index: &usize| self.committer.plan.get(*index).map_or(0, |planned| planned.meta.size);
-        Progress::add(&progress.objects_read, ended.len() as u64);
-        Progress::add(&progress.bytes_read, ended.iter().map(size).sum());
-        Progress::add(&progress.rows_read, chunk.rows.keys.len() as u64);
-    }
-
-    /// Where a wave ends depends on what its objects hold, in plan order, and on nothing else.
-    fn is_full(&self, wave: &Wave) -> bool {
-        wave.bytes >= self.committer.budget.wave_bytes
-            || self.options.wave_objects.is_some_and(|most| wave.objects() >= most)
-    }
-
-    fn past_deadline(&mut self) -> bool {
-        let past = self.options.deadline.is_some_and(|deadline| self.begun.elapsed() >= deadline);
-        self.summary.deadline_reached |= past;
-        past
-    }
-
-    /// Reads a chunk that is larger than one task's bounds: piece after piece, each sorted and staged
-    /// when the wave is full, and all of them in one commit.
-    async fn large(&mut self, reading: &Reading, first: ChunkRows) -> anyhow::Result<()> {
-        let plan = Arc::clone(&self.committer.plan);
-        let mut next = Some(first);
-        let mut again = Vec::new();
-        let (mut wave, mut staged) = (Wave::default(), Staged::default());
-        loop {
-            while let Some(mut chunk) = next.take() {
-                if again.is_empty() {
-                    again = chunk
-                        .objects
-                        .iter()
-                        .filter_map(|index| Some((*index, plan.get(*index)?.clone())))
-                        .collect();
-                }
-                let rest = chunk.rest.take();
-                if chunk.broke_off {
-                    // Nothing of an object that could not be read to its end may stay.
-                    (wave, staged) = (Wave::default(), Staged::default());
-                }
-                wave.add(chunk, &self.committer.archives, &plan);
-                let Some(rest) = rest else { break };
-                if wave.bytes >= self.committer.budget.wave_bytes
-                    && !self.committer.stage_piece(&mut wave, &mut staged).await?
-                {
-                    break;
-                }
-                let chunk = reading.resume(rest).await?;
-                self.show(&chunk);
-                next = Some(chunk);
-            }
-            match self
-                .committer
-                .commit(std::mem::take(&mut wave), std::mem::take(&mut staged))
-                .await?
-            {
-                Settled::Done(report) => return self.take(*report),
-                Settled::Replan => next = Some(reading.again(again.clone()).await?),
-            }
-        }
-    }
-
-    async fn commit(&mut self, wave: Wave) -> anyhow::Result<()> {
-        match self.committer.commit(wave, Staged::default()).await? {
-            Settled::Done(report) => self.take(*report),
-            Settled::Replan => {
-                Err(anyhow!("a wave without staged pieces was to be planned again, a defect"))
-            }
-        }
-    }
-
-    /// Adds a commit to the summary.
-    fn take(&mut self, report: Report) -> anyhow::Result<()> {
-        let summary = &mut self.summary;
-        for tally in &report.consumed {
-            crate::archive::read::check(tally)
-                .map_err(|broken| anyhow!("sums of an object differ, a defect: {broken}"))?;
-            summary.add_tally(tally);
-        }
-        for index in &report.settled {
-            if let Some(settled) = self.settled.get_mut(*index) {
-                *settled = true;
-            }
-        }
-        summary.objects.read += report.consumed.len() as u64;
-        summary.objects.in_ledger += report.consumed_elsewhere;
-        summary.objects.failed += report.failed.len() as u64;
-        for (failed, still_failing) in report.failed {
-            summary.objects.still_failing += u64::from(still_failing);
-            if summary.failed_objects.len() < FAILED_OBJECTS_MAX {
-                let object = format!("{}/{}", failed.archive, failed.key);
-                let (kind, message) = (failed.kind, failed.message);
-                summary.failed_objects.push(FailedObject { object, kind, message, still_failing });
-            }
-        }
-        summary.findings.duplicates += report.duplicates;
-        summary.rejects_known += report.rejects_known;
-        for file in &report.files {
-            if file.table == Table::Findings {
-                summary.findings.added += file.rows;
-            }
-            summary.parts.written += 1;
-            summary.parts.bytes += file.bytes;
-        }
-        summary.commits += u64::from(report.committed);
-        Progress::add(&self.options.progress.commits, u64::from(report.committed));
-        summary.publish_ms = summary.publish_ms.max(report.publish_ms);
-        let [dedupe, stage, publish] = report.seconds;
-        summary.seconds.dedupe += dedupe;
-        summary.seconds.stage += stage;
-        summary.seconds.publish += publish;
-        Ok(())
-    }
-
-    /// Tidies up, checks the sums, and ends the run.
-    async fn finish(mut self) -> anyhow::Result<Summary> {
-        let committer = &mut self.committer;
-        committer.log.checkpoint(&mut committer.ledger).await?;
-        committer.log.sweep(committer.ledger.version()).await?;
-        let summary = &mut self.summary;
-        summary.objects.left += self.settled.iter().filter(|settled| !**settled).count() as u64;
-        summary.version = committer.ledger.version();
-        let stores = self.options.archives.iter().map(|archive| archive.store.retries());
-        summary.retries = stores.sum::<u64>() + committer.lake.retries();
-        summary.peak_memory_bytes = memory::peak_bytes();
-        summary.seconds.total = self.begun.elapsed().as_secs_f64();
-        summary.check().map_err(|broken| {
-            anyhow!(
-                "the sums of this run do not hold, which is a defect of healthtrail: {}",
-                broken.join("; ")
-            )
-        })?;
-        Ok(self.summary)
-    }
 }

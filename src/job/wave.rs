@@ -31,14 +31,20 @@ pub(crate) struct Wave {
     pub(crate) finished: Vec<(usize, Tally)>,
     /// Objects that could not be read.
     pub(crate) failed: Vec<(usize, StoreError)>,
-    /// The memory that rows and rejects hold.
+    /// The memory that rows, rejects and tallies hold.
     pub(crate) bytes: usize,
+    /// What rows and rejects weighed that were staged early and are no longer held.
+    pub(crate) released_bytes: usize,
+    /// Objects that broke off in the middle: no row of theirs counts.
+    pub(crate) broken: HashSet<usize>,
 }
 
 impl Wave {
     /// Takes in what was read.
     pub(crate) fn add(&mut self, chunk: ChunkRows, archives: &[Archive], plan: &[Planned]) {
-        self.bytes += chunk.bytes;
+        // Objects that hold nothing for the table fill a wave too, or it would have no end.
+        let tallies = chunk.finished.iter().map(|(_, tally)| tally.held_bytes());
+        self.bytes += chunk.bytes + tallies.sum::<usize>();
         self.finished.extend(chunk.finished);
         self.failed.extend(chunk.failed);
         let mut last: Option<(usize, Place)> = None;
@@ -77,10 +83,22 @@ impl Wave {
     }
 
     /// Forgets the objects that another run has consumed: their rejects and tallies here; their
-    /// rows are told by [`Wave::owner`].
+    /// rows are told by [`Wave::owners`].
     pub(crate) fn drop_objects(&mut self, consumed: &HashSet<usize>) {
         self.finished.retain(|(index, _)| !consumed.contains(index));
         self.failed.retain(|(index, _)| !consumed.contains(index));
+        self.drop_rejects(consumed);
+    }
+
+    /// Forgets what was read of an object that then could not be read to its end.
+    pub(crate) fn break_off(&mut self, objects: impl Iterator<Item = usize>) {
+        self.broken.extend(objects);
+        let broken = std::mem::take(&mut self.broken);
+        self.drop_rejects(&broken);
+        self.broken = broken;
+    }
+
+    fn drop_rejects(&mut self, consumed: &HashSet<usize>) {
         let owners = std::mem::take(&mut self.reject_owners);
         let mut kept = owners.iter().map(|owner| !consumed.contains(owner));
         self.rejects.retain(|_| kept.next().unwrap_or(true));
@@ -93,6 +111,7 @@ impl Wave {
         self.owners.clear();
         self.rejects.clear();
         self.reject_owners.clear();
+        self.released_bytes += self.bytes;
         self.bytes = 0;
     }
 
@@ -123,4 +142,39 @@ fn place(index: usize, archives: &[Archive], plan: &[Planned]) -> Option<Place> 
         etag: Arc::from(planned.meta.etag.as_str()),
         arrived_hour_ms: planned.arrival.hour_ms,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::finding::rows::RowsBuilder;
+
+    /// A wave of objects without rows was never full: it grew with the archive, and nothing was
+    /// committed before the end.
+    #[test]
+    fn r011_objects_without_rows_fill_a_wave() {
+        let mut wave = Wave::default();
+        let mut bytes = 0;
+        for index in 0..3 {
+            let mut tally = Tally::default();
+            tally.passed_over_by_kind.add("other_product", 1);
+            wave.add(
+                ChunkRows {
+                    rows: RowsBuilder::new().finish(),
+                    row_counts: vec![(index, 0)],
+                    rejects: Vec::new(),
+                    bytes: 0,
+                    finished: vec![(index, tally)],
+                    failed: Vec::new(),
+                    objects: vec![index],
+                    broke_off: false,
+                    rest: None,
+                },
+                &[],
+                &[],
+            );
+            assert!(wave.bytes > bytes + 100, "{}", wave.bytes);
+            bytes = wave.bytes;
+        }
+    }
 }

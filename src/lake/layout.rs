@@ -139,6 +139,11 @@ impl Partition {
     pub fn by(self) -> PartitionBy {
         self.by
     }
+
+    /// How many days or months it lies after another of its kind; below 0 when before.
+    pub fn after(self, other: Self) -> i64 {
+        i64::from(self.index) - i64::from(other.index)
+    }
 }
 
 /// `2026-11-24` for a day, `2026-11` for a month.

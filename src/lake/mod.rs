@@ -6,13 +6,17 @@
 
 pub mod checkpoint;
 pub mod config;
+pub mod ddl;
+pub mod ddl_changes;
 pub mod dedupe;
+pub mod duckdb;
 pub mod error;
 pub mod ids;
 pub mod layout;
 pub mod ledger;
 pub mod log;
 pub mod part;
+pub mod part_columns;
 pub mod part_ids;
 pub mod part_rows;
 pub mod publish;
@@ -20,5 +24,6 @@ pub mod record;
 pub mod rejects;
 #[cfg(test)]
 mod testing;
+pub mod views;
 
 pub use error::LakeError;

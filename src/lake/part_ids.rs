@@ -123,6 +123,7 @@ fn ids_of(file: &LedgerFile, batch: &RecordBatch) -> LakeResult<Vec<u128>> {
         .ok_or_else(|| LakeError::damaged(&file.key, "has an id that is not 32 hex digits"))
 }
 
+/// Reads what a part says of itself; a part that is gone or cut is [`LakeError::Damaged`].
 pub(super) async fn read_footer(
     store: &dyn Store,
     file: &LedgerFile,

@@ -115,14 +115,12 @@ pub struct Change {
 pub struct Totals {
     /// Findings and events that the period reports, each once per account.
     pub findings: Change,
-    /// Of these, or of the period before, those that began in it.
+    /// How often one was opened in it, for the first time or again.
     pub opened: Change,
-    /// Those that were closed in it and are closed still.
+    /// How often one was closed in it that had been open.
     pub closed: Change,
     /// Of the period's findings those whose latest state is open.
     pub open: u64,
-    /// Of the period's findings those that never said whether they are open.
-    pub state_unknown: u64,
     /// Rows in the period: versions, pages and copies, each as it was reported.
     pub rows: u64,
 }
@@ -243,7 +241,7 @@ pub struct Event {
     pub event_type: String,
     /// Its severity.
     pub severity: String,
-    /// `open`, `closed` or `unknown`.
+    /// `open` or `closed`.
     pub state: &'static str,
     /// Its title, if it has one: text of whoever made the finding.
     pub title: String,
@@ -265,11 +263,11 @@ pub struct Exposure {
 pub struct Exposed {
     /// The account.
     pub account: String,
-    /// Findings about credentials that leaked or are suspected to.
+    /// Events about credentials or access keys that leaked or are suspected to.
     pub credentials: u64,
-    /// Other findings of the service `ABUSE`.
+    /// Other events about abuse.
     pub abuse: u64,
-    /// Other findings of the service `RISK`.
+    /// Other events about risk.
     pub risk: u64,
     /// Of all these the open ones.
     pub open: u64,

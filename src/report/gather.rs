@@ -78,10 +78,12 @@ pub async fn report_in_slices(
     if first >= spans.now.start {
         spans.before = None;
     }
+    let start = spans.before.as_ref().map_or(spans.now.start, |before| before.start);
+    spans.unread_before = (first < start).then_some(start);
     let mut gathered = Gathered { slice_rows_max, ..Gathered::default() };
     gathered.read.parts_in_lake = ledger.all_files().count() as u64;
     gathered.read.parts_damaged = ledger.damaged().count() as u64;
-    let whole = spans.before.as_ref().map_or(spans.now.start, |before| before.start)..spans.now.end;
+    let whole = start..spans.now.end;
     gathered.findings(store.as_ref(), &ledger, &whole, &spans, options).await?;
     gathered.rejects(store.as_ref(), &ledger, &spans.now).await?;
     let mut report = gathered.finish(days, &spans, first, newest);
@@ -137,7 +139,10 @@ fn spans(options: &ReportOptions, newest: i64) -> LakeResult<(Range<i64>, Spans)
     let now = since.saturating_mul(DAY_MS)..until.saturating_mul(DAY_MS);
     let before = now.start - (now.end - now.start)..now.start;
     let as_of = newest.min(now.end - 1);
-    Ok((since..until, Spans { now, before: options.previous.then_some(before), as_of }))
+    Ok((
+        since..until,
+        Spans { now, before: options.previous.then_some(before), as_of, unread_before: None },
+    ))
 }
 
 /// The parts of one partition, and the rows wanted of them.

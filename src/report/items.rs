@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use super::days::day_of;
 use super::names::{NONE, Name};
 use super::rows::{NO_TIME, Row, State};
+use super::sums::Spans;
 use crate::lake::ids::IdState;
 
 /// Most findings of one report.
@@ -21,9 +22,13 @@ const NO_DAY: i64 = i64::MIN;
 /// One finding, once per account.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Item {
-    /// When it began, as far as anything that was read tells.
-    pub(crate) opened: i64,
-    /// When a row first said that it is closed, after the last that said otherwise.
+    /// The first report of it that was read.
+    first_seen: i64,
+    /// The earliest time that anything gives for its beginning.
+    began: i64,
+    /// When it was first said to be open; `None` when the first that was said is that it is closed.
+    opened: Option<i64>,
+    /// When it was last said to be closed after it had been open, if it is closed still.
     pub(crate) closed: Option<i64>,
     pub(crate) last_reported: i64,
     pub(crate) start: i64,
@@ -33,7 +38,8 @@ pub(crate) struct Item {
     last_day: i64,
     pub(crate) in_previous: bool,
     pub(crate) state: State,
-    is_health_state: bool,
+    by_health: bool,
+    pub(crate) is_event: bool,
     pub(crate) account: Name,
     pub(crate) service: Name,
     pub(crate) event_type: Name,
@@ -46,7 +52,9 @@ pub(crate) struct Item {
 impl Item {
     fn new(row: &Row) -> Self {
         Self {
-            opened: row.reported,
+            first_seen: row.reported,
+            began: NO_TIME,
+            opened: None,
             closed: None,
             last_reported: row.reported,
             start: NO_TIME,
@@ -55,7 +63,8 @@ impl Item {
             last_day: NO_DAY,
             in_previous: false,
             state: State::Unknown,
-            is_health_state: false,
+            by_health: false,
+            is_event: row.is_event,
             account: row.account,
             service: NONE,
             event_type: NONE,
@@ -71,10 +80,22 @@ impl Item {
         (self.first_day != NO_DAY).then_some(self.first_day)
     }
 
-    fn add(&mut self, row: &Row) {
-        self.opened = self.opened.min(row.reported);
-        if row.began != NO_TIME {
-            self.opened = self.opened.min(row.began);
+    /// Whether it began before anything that was read, so that earlier reports of it may not be known.
+    fn began_before(&self, spans: &Spans) -> bool {
+        self.began != NO_TIME && spans.unread_before.is_some_and(|read| self.began < read)
+    }
+
+    /// How long it had been open when it was closed.
+    pub(crate) fn time_to_close(&self, spans: &Spans) -> Option<i64> {
+        self.opened?;
+        let began = if self.began_before(spans) { self.began } else { self.first_seen };
+        Some(self.closed?.saturating_sub(began).max(0))
+    }
+
+    fn add(&mut self, row: &Row) -> Turn {
+        self.first_seen = self.first_seen.min(row.reported);
+        if row.began != NO_TIME && (self.began == NO_TIME || row.began < self.began) {
+            self.began = row.began;
         }
         self.last_reported = self.last_reported.max(row.reported);
         for (own, new) in [(&mut self.start, row.start), (&mut self.end, row.end)] {
@@ -94,24 +115,49 @@ impl Item {
                 *own = new;
             }
         }
-        self.turn(row);
+        self.turn(row)
     }
 
-    /// A status of Health outranks all that was said without one.
-    fn turn(&mut self, row: &Row) {
-        if row.state == State::Unknown || (self.is_health_state && !row.is_health_state) {
-            return;
+    /// What Health says of the state outranks all that Security Hub says.
+    fn turn(&mut self, row: &Row) -> Turn {
+        if self.by_health && !row.by_health {
+            return Turn::None;
         }
-        if row.is_health_state && !self.is_health_state {
-            self.is_health_state = true;
-            self.closed = None;
+        let mut turn = Turn::None;
+        if row.by_health && !self.by_health {
+            self.by_health = true;
+            self.state = State::Unknown;
+            (self.opened, self.closed) = (None, None);
+            turn = Turn::Anew;
         }
-        match row.state {
-            State::Closed => self.closed = self.closed.or(Some(row.reported)),
-            State::Open | State::Unknown => self.closed = None,
+        match (self.state, row.state) {
+            (State::Unknown, State::Open) => self.opened = Some(row.reported),
+            (State::Open, State::Closed) => self.closed = Some(row.reported),
+            (State::Closed, State::Open) => {
+                turn = Turn::Reopened(self.closed.take(), row.reported);
+            }
+            _ => {}
         }
         self.state = row.state;
+        turn
     }
+}
+
+/// What a row changes beside its item.
+#[derive(Debug, Clone, Copy)]
+enum Turn {
+    None,
+    /// Another speaks now, and what was said before does not count.
+    Anew,
+    /// What was closed at the first moment, if it had been open before, is open again at the second.
+    Reopened(Option<i64>, i64),
+}
+
+/// Closings and openings in the middle of a finding's life.
+#[derive(Debug, Clone, Default)]
+struct Reopened {
+    closed: Vec<i64>,
+    opened: Vec<i64>,
 }
 
 /// All findings, and how many are reported each day.
@@ -119,6 +165,8 @@ impl Item {
 pub(crate) struct Items {
     numbers: HashMap<Key, u32, IdState>,
     pieces: Vec<Vec<Item>>,
+    /// Of the few that were closed and opened again.
+    reopened: HashMap<usize, Reopened>,
     /// Findings of the period by day, each once a day.
     pub(crate) by_day: HashMap<i64, u64>,
 }
@@ -145,10 +193,11 @@ impl Items {
     pub(crate) fn add(&mut self, rows: &[Row], since: i64) -> Result<(), TooMany> {
         for rows in rows.chunk_by(|one, two| one.key == two.key) {
             let Some(first) = rows.first() else { continue };
-            let mut days = Vec::new();
-            let item = self.item(first)?;
+            let (mut days, mut turns) = (Vec::new(), Vec::new());
+            let number = self.number(first)?;
+            let Some(item) = self.item(number) else { continue };
             for row in rows {
-                item.add(row);
+                turns.push(item.add(row));
                 if row.reported < since {
                     item.in_previous = true;
                     continue;
@@ -162,6 +211,17 @@ impl Items {
                     days.push(day);
                 }
             }
+            for turn in turns {
+                match turn {
+                    Turn::None => {}
+                    Turn::Anew => drop(self.reopened.remove(&number)),
+                    Turn::Reopened(closed, opened) => {
+                        let reopened = self.reopened.entry(number).or_default();
+                        reopened.closed.extend(closed);
+                        reopened.opened.push(opened);
+                    }
+                }
+            }
             for day in days {
                 *self.by_day.entry(day).or_default() += 1;
             }
@@ -170,29 +230,46 @@ impl Items {
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "the two halves of the hash")]
-    fn item(&mut self, row: &Row) -> Result<&mut Item, TooMany> {
+    fn number(&mut self, row: &Row) -> Result<usize, TooMany> {
         let key = Key { high: (row.key >> 64) as u64, low: row.key as u64 };
+        if let Some(number) = self.numbers.get(&key) {
+            return Ok(*number as usize);
+        }
         let count = self.numbers.len();
-        let number = match self.numbers.get(&key) {
-            Some(number) => *number as usize,
-            None if count >= ITEMS_MAX => return Err(TooMany),
-            None => {
-                self.numbers.insert(key, u32::try_from(count).map_err(|_| TooMany)?);
-                if self.pieces.last().is_none_or(|piece| piece.len() == PIECE) {
-                    self.pieces.push(Vec::with_capacity(PIECE.min(ITEMS_MAX)));
-                }
-                if let Some(piece) = self.pieces.last_mut() {
-                    piece.push(Item::new(row));
-                }
-                count
-            }
-        };
-        let piece = self.pieces.get_mut(number / PIECE);
-        piece.and_then(|piece| piece.get_mut(number % PIECE)).ok_or(TooMany)
+        if count >= ITEMS_MAX {
+            return Err(TooMany);
+        }
+        self.numbers.insert(key, u32::try_from(count).map_err(|_| TooMany)?);
+        if self.pieces.last().is_none_or(|piece| piece.len() == PIECE) {
+            self.pieces.push(Vec::with_capacity(PIECE));
+        }
+        if let Some(piece) = self.pieces.last_mut() {
+            piece.push(Item::new(row));
+        }
+        Ok(count)
+    }
+
+    fn item(&mut self, number: usize) -> Option<&mut Item> {
+        self.pieces.get_mut(number / PIECE)?.get_mut(number % PIECE)
     }
 
     /// All of them, in no order that means anything.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Item> {
         self.pieces.iter().flatten()
+    }
+
+    /// When findings were opened, those that were opened again among them.
+    pub(crate) fn openings(&self, spans: &Spans) -> impl Iterator<Item = i64> {
+        let first = self.iter().filter(|item| !item.began_before(spans));
+        first.filter_map(|item| item.opened).chain(self.again(|again| &again.opened))
+    }
+
+    /// When findings were closed that had been open, also if they were opened again.
+    pub(crate) fn closings(&self) -> impl Iterator<Item = i64> {
+        self.iter().filter_map(|item| item.closed).chain(self.again(|again| &again.closed))
+    }
+
+    fn again(&self, of: fn(&Reopened) -> &Vec<i64>) -> impl Iterator<Item = i64> {
+        self.reopened.values().flat_map(of).copied()
     }
 }

@@ -4,7 +4,7 @@
 //! goes wrong is a [`LakeError`](crate::lake::LakeError). Memory: some 250 MB at most, however large
 //! the lake: parts are streamed, findings are counted one by one up to [`items::ITEMS_MAX`], names are bounded.
 
-pub mod charts;
+mod charts;
 pub mod days;
 pub mod figures;
 pub mod gather;

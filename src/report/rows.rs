@@ -72,17 +72,16 @@ pub(crate) enum ExposureKind {
 }
 
 impl ExposureKind {
-    pub(crate) fn of(service: &str, event_type: &str) -> Option<Self> {
-        let is = |name: &str| service.eq_ignore_ascii_case(name);
-        let upper = event_type.to_ascii_uppercase();
-        let leaked = ["CREDENTIALS_", "ACCESS_KEY", "IAM_QUARANTINE"];
-        let leaked = leaked.iter().any(|word| upper.contains(word))
-            && ["EXPOS", "COMPROMIS", "LEAK", "QUARANTINE"].iter().any(|word| upper.contains(word));
+    /// As the view `exposure` has it; what is no Health event exposes nothing.
+    pub(crate) fn of(is_event: bool, service: &str, event_type: &str) -> Option<Self> {
+        let has = |words: &[&str]| words.iter().any(|word| event_type.contains(word));
+        let named = ["ABUSE", "RISK"].contains(&service)
+            || has(&["ABUSE", "CREDENTIAL", "EXPOSED", "COMPROMISE", "OPEN_ACCESS"]);
         match () {
-            () if leaked => Some(Self::Credentials),
-            () if is("ABUSE") => Some(Self::Abuse),
-            () if is("RISK") => Some(Self::Risk),
-            () => None,
+            () if !is_event || !named => None,
+            () if has(&["CREDENTIAL", "ACCESS_KEY"]) => Some(Self::Credentials),
+            () if service == "ABUSE" || has(&["ABUSE"]) => Some(Self::Abuse),
+            () => Some(Self::Risk),
         }
     }
 }
@@ -99,8 +98,10 @@ pub(crate) struct Row {
     pub(crate) start: i64,
     pub(crate) end: i64,
     pub(crate) state: State,
-    /// AWS Health's own status goes before what Security Hub says of the same event.
-    pub(crate) is_health_state: bool,
+    /// AWS Health itself speaks, and not Security Hub: its status goes before the other's.
+    pub(crate) by_health: bool,
+    /// It is about a Health event.
+    pub(crate) is_event: bool,
     pub(crate) account: Name,
     pub(crate) service: Name,
     pub(crate) event_type: Name,
@@ -115,7 +116,7 @@ impl Row {
     /// in nothing that a report shows.
     pub(crate) fn order(&self, other: &Self, names: &Names) -> Ordering {
         let times = |row: &Self| {
-            let state = (row.state, row.is_health_state);
+            let state = (row.state, row.by_health);
             (row.key, row.reported, row.event_time, state, row.start, row.end, row.began)
         };
         let texts = |row: &Self| {
@@ -196,7 +197,6 @@ impl<'a> Batch<'a> {
         let began =
             [start, self.time(Column::CreatedAt, row), self.time(Column::FirstObservedAt, row)];
         let began = began.into_iter().filter(|time| *time != NO_TIME).min().unwrap_or(NO_TIME);
-        let (state, is_health_state) = self.state(row);
         let event_type =
             first([self.text(Column::EventTypeCode, row), self.text(Column::GeneratorId, row)]);
         Row {
@@ -206,8 +206,9 @@ impl<'a> Batch<'a> {
             began,
             start,
             end,
-            state,
-            is_health_state,
+            state: self.state(row),
+            by_health: self.by_health(row),
+            is_event: !self.text(Column::EventArn, row).is_empty(),
             account: names.number(self.account(row)),
             service: names.number(self.service(row)),
             event_type: names.number(event_type),
@@ -220,38 +221,32 @@ impl<'a> Batch<'a> {
 
     /// Titles of the others fill memory and are shown nowhere.
     fn title(&self, row: usize, names: &mut Names) -> Name {
-        let health = !self.text(Column::EventArn, row).is_empty();
-        let exposes =
-            ExposureKind::of(self.service(row), self.text(Column::EventTypeCode, row)).is_some();
-        if health || exposes { names.number(self.text(Column::Title, row)) } else { NONE }
+        let is_event = !self.text(Column::EventArn, row).is_empty();
+        if is_event { names.number(self.text(Column::Title, row)) } else { NONE }
     }
 
-    fn state(&self, row: usize) -> (State, bool) {
-        let status = self.text(Column::StatusCode, row);
-        if !status.is_empty() {
-            let closed = status.eq_ignore_ascii_case("CLOSED");
-            return (if closed { State::Closed } else { State::Open }, true);
-        }
-        let (workflow, record) =
-            (self.text(Column::WorkflowStatus, row), self.text(Column::RecordState, row));
-        let state = match () {
-            () if record == "ARCHIVED" || workflow == "RESOLVED" => State::Closed,
-            () if record.is_empty() && workflow.is_empty() => State::Unknown,
-            () => State::Open,
+    fn by_health(&self, row: usize) -> bool {
+        self.text(Column::Shape, row) == "native"
+    }
+
+    /// As the views have it.
+    fn state(&self, row: usize) -> State {
+        let closed = if self.by_health(row) {
+            self.text(Column::StatusCode, row) == "CLOSED"
+        } else {
+            self.text(Column::RecordState, row) == "ARCHIVED"
+                || ["RESOLVED", "SUPPRESSED"].contains(&self.text(Column::WorkflowStatus, row))
         };
-        (state, false)
+        if closed { State::Closed } else { State::Open }
     }
 
     /// A Health event is one per event ARN and account, whichever schema told of it; any other
     /// finding one per product, id and account.
     fn key(&self, row: usize) -> u128 {
         let (event_arn, account) = (self.text(Column::EventArn, row), self.account(row));
-        let finding = [
-            "finding",
-            self.text(Column::ProductArn, row),
-            self.text(Column::FindingId, row),
-            account,
-        ];
+        // Both versions of Security Hub name a product in their own way.
+        let product = self.text(Column::ProductArn, row).replace("::productv2/", "::product/");
+        let finding = ["finding", &product, self.text(Column::FindingId, row), account];
         let parts = if event_arn.is_empty() { finding } else { ["event", event_arn, "", account] };
         let mut bytes = Vec::with_capacity(parts.iter().map(|part| part.len() + 8).sum());
         for part in parts {
@@ -275,15 +270,15 @@ mod tests {
     fn what_exposes() {
         let table = [
             ("RISK", "AWS_RISK_CREDENTIALS_EXPOSED", Some(ExposureKind::Credentials)),
-            ("RISK", "AWS_RISK_CREDENTIALS_EXPOSURE_SUSPECTED", Some(ExposureKind::Credentials)),
-            ("RISK", "AWS_RISK_IAM_QUARANTINE", Some(ExposureKind::Credentials)),
-            ("risk", "AWS_RISK_OTHER", Some(ExposureKind::Risk)),
+            ("RISK", "AWS_RISK_IAM_QUARANTINE", Some(ExposureKind::Risk)),
             ("ABUSE", "AWS_ABUSE_DOS_REPORT", Some(ExposureKind::Abuse)),
+            ("S3", "AWS_S3_OPEN_ACCESS_BUCKET_NOTIFICATION", Some(ExposureKind::Risk)),
             ("IAM", "AWS_IAM_ACCESS_KEY_ROTATION", None),
             ("EC2", "AWS_EC2_OPERATIONAL_ISSUE", None),
         ];
         for (service, code, expected) in table {
-            assert_eq!(ExposureKind::of(service, code), expected, "{code}");
+            assert_eq!(ExposureKind::of(true, service, code), expected, "{code}");
+            assert_eq!(ExposureKind::of(false, service, code), None, "{code}");
         }
     }
 }

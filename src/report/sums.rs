@@ -27,8 +27,17 @@ const EXPOSED_MAX: usize = 50;
 const SEVERITIES: [&str; 7] =
     ["CRITICAL", "HIGH", "MEDIUM", "LOW", "INFORMATIONAL", "other", "not given"];
 /// The categories, likewise.
-const CATEGORIES: [&str; 6] =
-    ["issue", "investigation", "scheduledChange", "accountNotification", "other", "not given"];
+const CATEGORIES: [&str; 7] = [
+    "issue",
+    "investigation",
+    "scheduledChange",
+    "accountNotification",
+    FINDING,
+    "other",
+    "not given",
+];
+/// The category of what is no Health event.
+const FINDING: &str = "finding";
 /// The steps of time to close: what is shorter belongs to it.
 const CLOSINGS: [(&str, i64); 8] = [
     ("under 1 h", HOUR_MS),
@@ -47,6 +56,8 @@ pub(crate) struct Spans {
     pub(crate) now: Range<i64>,
     pub(crate) before: Option<Range<i64>>,
     pub(crate) as_of: i64,
+    /// Where what was read begins, if the lake has rows before it.
+    pub(crate) unread_before: Option<i64>,
 }
 
 /// The index (from 0) of the value that `share` of a hundred do not exceed; `None` without values.
@@ -66,55 +77,51 @@ pub(crate) fn totals(items: &Items, spans: &Spans, rows: u64) -> Totals {
         change.now += u64::from(now);
         change.before = change.before.map(|count| count + u64::from(before));
     };
-    let within = |time: i64, range: &Range<i64>| range.contains(&time);
-    let earlier = |time: i64| spans.before.as_ref().is_some_and(|range| within(time, range));
+    let times = |time: i64| {
+        let before = spans.before.as_ref().is_some_and(|before| before.contains(&time));
+        (spans.now.contains(&time), before)
+    };
     for item in items.iter() {
-        let now = item.first_day().is_some();
-        add(|totals| &mut totals.findings, now, item.in_previous);
-        let opened = (within(item.opened, &spans.now), earlier(item.opened));
-        add(|totals| &mut totals.opened, opened.0, opened.1);
-        if let Some(closed) = item.closed {
-            add(|totals| &mut totals.closed, within(closed, &spans.now), earlier(closed));
-        }
+        add(|totals| &mut totals.findings, item.first_day().is_some(), item.in_previous);
     }
-    for item in items.iter().filter(|item| item.first_day().is_some()) {
-        totals.open += u64::from(item.state == State::Open);
-        totals.state_unknown += u64::from(item.state == State::Unknown);
+    for (now, before) in items.openings(spans).map(times) {
+        add(|totals| &mut totals.opened, now, before);
     }
+    for (now, before) in items.closings().map(times) {
+        add(|totals| &mut totals.closed, now, before);
+    }
+    let open = |item: &&Item| item.first_day().is_some() && item.state == State::Open;
+    totals.open = items.iter().filter(open).count() as u64;
     totals
 }
 
 /// Findings by severity over time.
 pub(crate) fn severities(items: &Items, names: &Names, buckets: &Buckets) -> Series {
-    series(items, names, buckets, &SEVERITIES, |item| item.severity)
+    series(items, buckets, &SEVERITIES, |item| names.text(item.severity))
 }
 
 /// Findings by category over time.
 pub(crate) fn categories(items: &Items, names: &Names, buckets: &Buckets) -> Series {
-    series(items, names, buckets, &CATEGORIES, |item| item.category)
+    series(items, buckets, &CATEGORIES, |item| {
+        if item.is_event { names.text(item.category) } else { FINDING }
+    })
 }
 
 /// The last two of `kinds` stand for what is none of them, and for what is not given.
-fn series(
+fn series<'a>(
     items: &Items,
-    names: &Names,
     buckets: &Buckets,
     kinds: &[&str],
-    property: fn(&Item) -> Name,
+    property: impl Fn(&Item) -> &'a str,
 ) -> Series {
     let (not_given, other) = (kinds.len().saturating_sub(1), kinds.len().saturating_sub(2));
-    let kind = |name: Name| {
-        let text = names.text(name);
-        let known = kinds.iter().take(other).position(|kind| kind.eq_ignore_ascii_case(text));
-        if name == NONE { not_given } else { known.unwrap_or(other) }
-    };
-    let mut kinds_by_name = HashMap::new();
     let mut totals = vec![0; kinds.len()];
     let mut counts = vec![vec![0; kinds.len()]; buckets.len()];
     for item in items.iter() {
+        let text = property(item);
+        let known = kinds.iter().take(other).position(|kind| kind.eq_ignore_ascii_case(text));
+        let kind = if text.is_empty() { not_given } else { known.unwrap_or(other) };
         let bucket = item.first_day().and_then(|day| buckets.index(day));
-        let name = property(item);
-        let kind = *kinds_by_name.entry(name).or_insert_with(|| kind(name));
         let bucket = bucket.and_then(|bucket| counts.get_mut(bucket));
         if let (Some(cell), Some(total)) =
             (bucket.and_then(|bucket| bucket.get_mut(kind)), totals.get_mut(kind))
@@ -138,11 +145,11 @@ pub(crate) fn flow(items: &Items, spans: &Spans, buckets: &Buckets) -> Vec<Flow>
             *of(bucket) += 1;
         }
     };
-    for item in items.iter() {
-        add(item.opened, |bucket| &mut bucket.0);
-        if let Some(closed) = item.closed {
-            add(closed, |bucket| &mut bucket.1);
-        }
+    for opened in items.openings(spans) {
+        add(opened, |bucket| &mut bucket.0);
+    }
+    for closed in items.closings() {
+        add(closed, |bucket| &mut bucket.1);
     }
     let flow = buckets.names().zip(counts);
     flow.map(|(from, (opened, closed))| Flow { from, opened, closed }).collect()
@@ -150,11 +157,9 @@ pub(crate) fn flow(items: &Items, spans: &Spans, buckets: &Buckets) -> Vec<Flow>
 
 /// How long those that were closed in the period had been open.
 pub(crate) fn time_to_close(items: &Items, spans: &Spans) -> TimeToClose {
-    let closed = |item: &Item| {
-        let closed = item.closed.filter(|closed| spans.now.contains(closed))?;
-        Some(closed.saturating_sub(item.opened).max(0))
-    };
-    let mut times: Vec<i64> = items.iter().filter_map(closed).collect();
+    let closed = |item: &&Item| item.closed.is_some_and(|closed| spans.now.contains(&closed));
+    let times = items.iter().filter(closed);
+    let mut times: Vec<i64> = times.filter_map(|item| item.time_to_close(spans)).collect();
     times.sort_unstable();
     let seconds = |time: &i64| u64::try_from(time / 1_000).unwrap_or(0);
     let rank = |share| {
@@ -262,7 +267,7 @@ fn list(items: &mut [&Item], names: &Names, time: fn(&Item) -> i64) -> Vec<Event
 pub(crate) fn exposure(items: &Items, names: &Names) -> Exposure {
     let kind = |item: &Item| {
         item.first_day()?;
-        ExposureKind::of(names.text(item.service), names.text(item.event_type))
+        ExposureKind::of(item.is_event, names.text(item.service), names.text(item.event_type))
     };
     let mut accounts: BTreeMap<&str, Exposed> = BTreeMap::new();
     let mut exposing: Vec<&Item> = Vec::new();

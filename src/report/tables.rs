@@ -132,7 +132,6 @@ fn overview(report: &Report) -> Section {
         row("opened", totals.opened),
         row("closed", totals.closed),
         only("open at the end", totals.open),
-        only("state not known", totals.state_unknown),
         only("upcoming changes", report.upcoming.total),
         only("abuse, risk, credentials", report.exposure.total),
         only("rejects", report.quality.rejects),
@@ -201,10 +200,11 @@ fn over_time(report: &Report) -> Section {
             drawing: Drawing::Lines,
         },
     ];
-    let note = "Each finding stands where the period first reports it. Severity comes from Security Hub, \
-                category from AWS Health; what only one of them knows lacks the other. Opened is when it \
-                began, closed when a report first said so."
-        .to_owned();
+    let note =
+        "Each finding stands where the period first reports it. Severity comes from Security Hub, \
+                category from AWS Health; what only one of them knows lacks the other. Opened and \
+                closed is what a report first said to be so."
+            .to_owned();
     Section { id: "over-time", title: "Over time", note, tables }
 }
 
@@ -230,45 +230,45 @@ fn closing(report: &Report) -> Section {
         drawing: Drawing::Table(None),
     };
     let caption = "Time to close of what was closed in the period".to_owned();
-    let note = "From when a finding began until a report first said that it is closed.".to_owned();
+    let note = "From the first report of a finding until one said that it is closed.".to_owned();
     let tables = vec![spans("closing", caption, "time to close", &times.spans), numbers];
     Section { id: "time-to-close", title: "Time to close", note, tables }
 }
 
-fn top(id: &'static str, name: &str, caption: &str, top: &Top) -> Table {
+fn top(id: &'static str, name: &str, caption: &str, top: &Top, compared: bool) -> Table {
     let row = |ranked: &Ranked| {
-        vec![
-            Cell::data(&ranked.name),
-            Cell::Count(ranked.now),
-            before(ranked.before),
-            change(ranked.now, ranked.before),
-            Cell::Count(ranked.open),
-        ]
+        let mut row = vec![Cell::data(&ranked.name), Cell::Count(ranked.now)];
+        if compared {
+            row.extend([before(ranked.before), change(ranked.now, ranked.before)]);
+        }
+        row.push(Cell::Count(ranked.open));
+        row
     };
-    let rows = top.first.iter().map(row).collect();
     let more = top.names.saturating_sub(top.first.len() as u64);
     let caption = match more {
         0 => caption.to_owned(),
         _ => format!("{caption}; {more} more have {} findings", top.others),
     };
-    Table {
-        id,
-        caption,
-        head: head(&[name, "findings", "before", "change", "open"]),
-        rows,
-        drawing: Drawing::Table(Some(1)),
-    }
+    let names: &[&str] = if compared {
+        &[name, "findings", "before", "change", "open"]
+    } else {
+        &[name, "findings", "open"]
+    };
+    let rows = top.first.iter().map(row).collect();
+    Table { id, caption, head: head(names), rows, drawing: Drawing::Table(Some(1)) }
 }
 
 fn tops(report: &Report) -> Section {
+    let compared = report.previous.is_some();
     Section {
         id: "top",
         title: "Most findings",
-        note: "By findings in the period, with the change against the one before.".to_owned(),
+        note: "By findings in the period; open are those whose latest state is not closed."
+            .to_owned(),
         tables: vec![
-            top("services", "service", "Services", &report.services),
-            top("accounts", "account", "Accounts", &report.accounts),
-            top("event-types", "event type", "Event types", &report.event_types),
+            top("services", "service", "Services", &report.services, compared),
+            top("accounts", "account", "Accounts", &report.accounts, compared),
+            top("event-types", "event type", "Event types", &report.event_types, compared),
         ],
     }
 }
@@ -335,8 +335,7 @@ fn exposure(report: &Report) -> Section {
     };
     let caption = format!("The latest {} of {}", exposure.latest.len(), exposure.total);
     let note =
-        "Findings of the services ABUSE and RISK, and all about credentials that were exposed, \
-                leaked or quarantined."
+        "Health events about abuse and risk, and about credentials, access keys or data that lie open."
             .to_owned();
     let tables = vec![accounts, events("exposed-list", caption, &exposure.latest)];
     Section { id: "exposure", title: "Exposure", note, tables }

@@ -13,11 +13,12 @@ use crate::archive::documents::Documents;
 use crate::archive::recognize::{Item, recognize};
 use crate::archive::split::{Piece, SplitLimits};
 use crate::archive::unpack::Format;
+use crate::finding::json::{Json, Object};
 use crate::finding::place::{Place, Span};
 use crate::finding::product::Products;
 use crate::finding::reject::{REJECT_BYTES_MAX, Reason, Reject, Stage};
 use crate::finding::rows::{BATCH_BYTES_MAX, RowsBuilder};
-use crate::finding::tally::Tally;
+use crate::finding::tally::{NAME_CHARS_MAX, Tally};
 
 /// How many bytes an object may decompress to unless told otherwise. Firehose buffers at most 128 MiB
 /// before compression, a little more when it lags (Firehose quotas).
@@ -30,8 +31,18 @@ pub const DOCUMENT_BYTES_MAX: usize = 16 << 20;
 /// How many rejected findings of one document are told one by one; more of them are only counted.
 pub const REJECTS_PER_DOCUMENT_MAX: u64 = 1_000;
 
-/// How deep a document may be nested; `serde_json` stops there.
-pub const DEPTH_MAX: u32 = 128;
+/// How many bytes of rows one document may become, for each byte that a document may have; a finding
+/// of few bytes is a row of some hundred, and a Firehose record may be compressed.
+const ROWS_PER_DOCUMENT_BYTE_MAX: usize = 4;
+
+/// Below this many bytes of rows no document is cut off.
+const DOCUMENT_ROWS_BYTES_MIN: usize = 16 << 20;
+
+/// Beyond this many every document is, so that no batch overflows.
+const DOCUMENT_ROWS_BYTES_MAX: usize = BATCH_BYTES_MAX / 4;
+
+/// How deep a document may be nested; `serde_json` stops beyond it.
+pub const DEPTH_MAX: u32 = 127;
 
 /// Counts up whenever the program learns to read what it passed over or rejected before, so that the
 /// objects concerned can be read again.
@@ -123,8 +134,10 @@ impl<'s> ObjectReader<'s> {
         let report = documents.next(|stage, piece| match piece {
             Piece::Document { range, bytes, parsed } => {
                 tally.documents.read += 1;
+                let rows_bytes_max = rows.bytes() + document_rows_bytes_max(*limits);
                 let mut document = Document {
                     place,
+                    rows_bytes_max,
                     products: *products,
                     span: Span { range, ordinal: 0 },
                     bytes,
@@ -162,7 +175,8 @@ impl<'s> ObjectReader<'s> {
     }
 
     /// Reads on until the object's end (`true`), or until rows and rejects hold `bytes_max` bytes
-    /// or half of what a batch may hold (`false`). One document more than that may be in them.
+    /// or half of what a batch may hold (`false`). One document more than that may be in them, which
+    /// has [`DOCUMENT_ROWS_BYTES_MAX`] bytes of rows at most.
     ///
     /// # Errors
     /// As [`ObjectReader::step`].
@@ -204,6 +218,38 @@ impl<'s> ObjectReader<'s> {
     }
 }
 
+/// What `recognize` calls an EventBridge event.
+const EVENT: &str = "eventbridge";
+
+/// Counts members of an event that have no column, and those that are no text where one is wanted.
+/// They are in no row's `unmapped_json`, which copies of one finding share.
+fn count_members(json: &Json<'_>, tally: &mut Tally) {
+    for (name, value) in json.as_object().into_iter().flat_map(Object::iter) {
+        let column = match name {
+            "account" => "sent_to_account",
+            "detail-type" => "detail_type",
+            "id" => "event_id",
+            "region" => "sent_to_region",
+            "time" => "event_time",
+            "detail" | "resources" | "source" | "version" => continue,
+            _ => {
+                let name: String = name.chars().take(NAME_CHARS_MAX).collect();
+                tally.unknown_fields.add(&format!("event.{name}"), 1);
+                continue;
+            }
+        };
+        if !matches!(value, Json::String(_) | Json::Null) {
+            tally.unreadable_fields.add(column, 1);
+        }
+    }
+}
+
+/// How many bytes of rows one document may become: more than any that AWS writes.
+fn document_rows_bytes_max(limits: SplitLimits) -> usize {
+    let in_proportion = limits.document_bytes_max.saturating_mul(ROWS_PER_DOCUMENT_BYTE_MAX);
+    in_proportion.clamp(DOCUMENT_ROWS_BYTES_MIN, DOCUMENT_ROWS_BYTES_MAX)
+}
+
 /// About how many bytes of memory a reject takes.
 fn held_bytes(reject: &Reject) -> usize {
     size_of::<Reject>() + reject.bytes.len() + reject.detail.len()
@@ -215,6 +261,8 @@ struct Document<'d> {
     products: Products,
     span: Span,
     bytes: &'d [u8],
+    /// The size of `rows` at which no more of this document are taken.
+    rows_bytes_max: usize,
     rows: &'d mut RowsBuilder,
     rejects: &'d mut Vec<Reject>,
     tally: &'d mut Tally,
@@ -222,17 +270,15 @@ struct Document<'d> {
 }
 
 impl Document<'_> {
-    fn read(
-        &mut self,
-        json: &crate::finding::json::Json<'_>,
-        limits: SplitLimits,
-        repairs: u64,
-    ) -> DocumentReport {
+    fn read(&mut self, json: &Json<'_>, limits: SplitLimits, repairs: u64) -> DocumentReport {
         let (first_row, first_reject) = (self.rows.len(), self.rejects.len());
         let recognized = recognize(json, limits, &mut |ordinal, item| self.visit(ordinal, item));
         let repairs = repairs + recognized.repairs;
         self.tally.repaired_text += repairs;
         let outcome = self.settle();
+        if recognized.envelope == EVENT && outcome == Outcome::WithFindings {
+            count_members(json, self.tally);
+        }
         DocumentReport {
             range: self.span.range.clone(),
             envelope: recognized.envelope,
@@ -248,6 +294,11 @@ impl Document<'_> {
         match item {
             Item::Finding(found) if !self.products.wants(&found) => {
                 self.pass_over("other_product");
+            }
+            Item::Finding(_) if self.rows.bytes() >= self.rows_bytes_max => {
+                let detail = "the document's findings take more memory than one document may";
+                let reason = Reason::DocumentTooLarge;
+                self.reject(ordinal, Stage::Normalize, reason, detail.to_owned());
             }
             Item::Finding(found) => {
                 self.span.ordinal = ordinal.unwrap_or_default();

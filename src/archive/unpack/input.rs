@@ -32,6 +32,8 @@ pub(super) struct Input<'s> {
     end: usize,
     bytes: u64,
     bytes_max: u64,
+    /// What all layers gave together.
+    passed: Arc<AtomicU64>,
     ended: bool,
     fault: Option<UnpackFault>,
 }
@@ -58,7 +60,11 @@ impl Layer for Source<'_> {
 }
 
 impl<'s> Input<'s> {
-    pub(super) fn new(layer: Box<dyn Layer + Send + 's>, bytes_max: u64) -> Self {
+    pub(super) fn new(
+        layer: Box<dyn Layer + Send + 's>,
+        bytes_max: u64,
+        passed: Arc<AtomicU64>,
+    ) -> Self {
         Self {
             layer,
             buffer: Vec::new(),
@@ -66,6 +72,7 @@ impl<'s> Input<'s> {
             end: 0,
             bytes: 0,
             bytes_max,
+            passed,
             ended: false,
             fault: None,
         }
@@ -73,7 +80,7 @@ impl<'s> Input<'s> {
 
     /// Gives nothing.
     pub(super) fn empty() -> Self {
-        Self::new(Box::new(Source::new(Box::new(io::empty()), Arc::default())), 0)
+        Self::new(Box::new(Source::new(Box::new(io::empty()), Arc::default())), 0, Arc::default())
     }
 
     /// The bytes in the buffer, at least `bytes` of them unless the layer ends or faults before.
@@ -144,6 +151,7 @@ impl<'s> Input<'s> {
         };
         let allowed = bytes.min(self.bytes_max - self.bytes);
         self.bytes += allowed;
+        self.passed.fetch_add(allowed, Ordering::Relaxed);
         if allowed < bytes {
             let detail =
                 format!("the object holds more than {} decompressed bytes", self.bytes_max);

@@ -3,8 +3,8 @@
 //! In: the bytes of one object as a [`Read`]. Out: the decompressed bytes, a bounded piece at a time.
 //! What can go wrong: the source fails ([`UnpackFault::Source`]: a bad world), or its bytes are
 //! damaged, cut, too many, or of a foreign format ([`UnpackFault::Data`]: bad data); all bytes that
-//! were decoded before are delivered first. What limits it: a few buffers of [`INPUT_BYTES`] a layer,
-//! blocks of [`snappy::BLOCK_BYTES_MAX`], a Zstandard window of 128 MiB, [`LAYERS_MAX`] layers, and
+//! were decoded before are delivered first. What limits it: a few buffers of `INPUT_BYTES` a layer,
+//! blocks of `BLOCK_BYTES_MAX`, a Zstandard window of 8 MiB, `LAYERS_MAX` layers, and
 //! `object_bytes_max` bytes out of any of them.
 
 mod gzip;
@@ -77,6 +77,8 @@ pub struct Unpacker<'s> {
     formats: Vec<Format>,
     object_bytes_max: u64,
     compressed: Arc<AtomicU64>,
+    /// What all layers gave together.
+    passed: Arc<AtomicU64>,
     decompressed: u64,
     /// A fault that opening found; no byte came before it.
     fault: Option<UnpackFault>,
@@ -117,8 +119,10 @@ impl<'s> Unpacker<'s> {
     pub fn new(source: Box<dyn Read + Send + 's>, object_bytes_max: u64) -> Self {
         let compressed = Arc::new(AtomicU64::new(0));
         let layer = Box::new(Source::new(source, Arc::clone(&compressed)));
+        let passed = Arc::new(AtomicU64::new(0));
         Self {
-            top: Input::new(layer, object_bytes_max),
+            top: Input::new(layer, object_bytes_max, Arc::clone(&passed)),
+            passed,
             opened: false,
             formats: Vec::new(),
             object_bytes_max,
@@ -167,6 +171,11 @@ impl<'s> Unpacker<'s> {
         self.decompressed
     }
 
+    /// Bytes that went through any layer so far, in whatever form: what limits time.
+    pub fn work_bytes(&self) -> u64 {
+        self.passed.load(Ordering::Relaxed)
+    }
+
     /// The layers that were found, the outermost first; `[None]` for plain bytes. Empty before the
     /// first [`Unpacker::read`].
     pub fn formats(&self) -> &[Format] {
@@ -194,7 +203,10 @@ impl<'s> Unpacker<'s> {
             self.formats.push(format);
             let input = std::mem::replace(&mut self.top, Input::empty());
             match layer(format, input) {
-                Ok(layer) => self.top = Input::new(layer, self.object_bytes_max),
+                Ok(layer) => {
+                    let passed = Arc::clone(&self.passed);
+                    self.top = Input::new(layer, self.object_bytes_max, passed);
+                }
                 Err(fault) => {
                     self.fault = Some(fault);
                     break;
