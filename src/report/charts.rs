@@ -28,6 +28,7 @@ const BARS_MAX: usize = 45;
 /// larger, for the page to make it smaller again.
 const BAR_ROOM: f32 = 26.0;
 const FONT: f32 = 12.0;
+const STEPS_MAX: u64 = 6;
 
 /// Colours that stand for those of the style, which names them by these values.
 #[derive(Debug)]
@@ -116,18 +117,15 @@ fn bars(table: &Table, colours: &[usize], (width, height): (f32, f32)) -> Option
     chart.x_axis.name_gap *= scale;
     chart.grid.stroke_color = Look::GRID.into();
     chart.grid.stroke_width = scale;
-    // No steps of less than one.
-    let most = most(table);
+    let (step, steps) = steps(most(table));
     for axis in &mut chart.y_axis_configs {
         axis.font.size = FONT * scale;
         axis.name_gap *= scale;
         axis.font.color = Look::TEXT.into();
         axis.min = Some(0.0);
         axis.formatter = Some("{t}".to_owned());
-        if most < 5 {
-            axis.split_number = usize::try_from(most.max(1)).unwrap_or(1);
-            axis.max = Some(most.max(1) as f32);
-        }
+        axis.max = Some(step as f32 * steps as f32);
+        axis.split_number = steps;
     }
     chart.svg().ok()
 }
@@ -135,6 +133,20 @@ fn bars(table: &Table, colours: &[usize], (width, height): (f32, f32)) -> Option
 /// Bars that stand side by side.
 fn series_in_a_row(table: &Table) -> usize {
     if table.drawing == Drawing::Lines { table.head.len().saturating_sub(1) } else { 1 }
+}
+
+/// Steps of the axis, whole and round: how high one is, and how many there are.
+fn steps(most: u64) -> (u64, usize) {
+    let mut ten = 1_u64;
+    loop {
+        for step in [1, 2, 5].map(|digit| ten.saturating_mul(digit)) {
+            let steps = most.div_ceil(step).max(1);
+            if steps <= STEPS_MAX || step == u64::MAX {
+                return (step, usize::try_from(steps).unwrap_or(1));
+            }
+        }
+        ten = ten.saturating_mul(10);
+    }
 }
 
 /// The highest bar.
@@ -206,7 +218,48 @@ fn one_calendar(days: &[(String, u64)], limits: &[f32]) -> Option<String> {
     chart.x_axis.font.color = Look::TEXT.into();
     let weekday = usize::try_from(date.weekday().to_sunday_zero_offset()).unwrap_or(0);
     let weeks = (weekday + days.len()).div_ceil(7).max(2);
-    chart.width = 4.0 + WEEKDAYS_WIDTH + weeks as f32 * (CELL + GAP);
+    // Room for the name of a month that begins in the last week.
+    chart.width = 4.0 + WEEKDAYS_WIDTH + weeks as f32 * (CELL + GAP) + 12.0;
     chart.height = 4.0 + MONTHS_HEIGHT + 7.0 * (CELL + GAP);
     chart.svg().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_are_whole_and_round() {
+        let table = [
+            (0, (1, 1)),
+            (1, (1, 1)),
+            (6, (1, 6)),
+            (7, (2, 4)),
+            (50, (10, 5)),
+            (61, (20, 4)),
+            (3_700, (1_000, 4)),
+            (u64::MAX, (5_000_000_000_000_000_000, 4)),
+        ];
+        for (most, expected) in table {
+            assert_eq!(steps(most), expected, "{most}");
+        }
+    }
+
+    #[test]
+    fn every_table_over_time_is_drawn_and_no_text_of_it_breaks_out() {
+        let row = |day: &str, count| vec![Cell::Word(day.to_owned()), Cell::Count(count)];
+        for drawing in [Drawing::Stacked, Drawing::Lines, Drawing::Steps, Drawing::Calendar] {
+            for rows in [1, 2, 200, 400] {
+                let day = |n: i64| super::super::days::day_name(20_781 + n);
+                let rows = (0..rows).map(|n| row(&day(n), n.unsigned_abs() % 7)).collect();
+                let head = vec!["from".to_owned(), "<b>\"'&".to_owned()];
+                let table = Table { id: "x", caption: String::new(), head, rows, drawing };
+                let drawn = draw(&table, &[0]);
+                assert!(!drawn.wide.is_empty() && !drawn.narrow.is_empty(), "{drawing:?}");
+                for chart in drawn.wide.iter().chain(&drawn.narrow) {
+                    assert!(chart.starts_with("<svg ") && !chart.contains("<b>"), "{drawing:?}");
+                }
+            }
+        }
+    }
 }

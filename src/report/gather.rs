@@ -3,7 +3,7 @@
 //! In: a lake and a period. Out: its figures. Parts outside of the period and the one before are not
 //! opened; of the others only the columns that count are fetched, and only row groups that may hold the
 //! time. Nothing is written. Wrong: no lake, no rows, too long a period, too many findings, damage.
-//! Memory: the rows of one slice of time, at most [`SLICE_ROWS_MAX`], beside the findings.
+//! Memory: the rows of one slice of time, at most 400,000, beside the findings.
 
 use std::ops::Range;
 use std::sync::Arc;

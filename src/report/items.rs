@@ -1,6 +1,6 @@
 //! Findings, each folded from its versions, pages and copies.
 //!
-//! In: rows in the order of [`Row::order`], slice of time after slice of time. Out: one [`Item`] for
+//! In: rows in the order of `Row::order`, slice of time after slice of time. Out: one item for
 //! each finding. Each property is the latest that any version gives, so that Security Hub's severity
 //! stands beside Health's status. More than [`ITEMS_MAX`] findings are refused. Memory: some 150
 //! bytes an item, in pieces, so that growing does not copy them.

@@ -1,6 +1,6 @@
 //! A report as text for a terminal.
 //!
-//! In: a [`Report`]. Out: lines of at most some [`WIDTH`] columns, with bars of blocks. Pure. Control
+//! In: a [`Report`]. Out: lines of at most some 100 columns, with bars of blocks. Pure. Control
 //! characters of the lake's texts, and those that turn the direction of writing, are made harmless.
 
 use super::figures::Report;
