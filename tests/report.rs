@@ -308,7 +308,7 @@ fn what_cannot_be_reported_is_said() {
         (&["--lake", text(folder.path())], 2, "there is no lake"),
         (
             &["--lake", text(&lake), "--since", "2026-11-21", "--until", "2026-11-21"],
-            1,
+            2,
             "has no day",
         ),
         (&["--lake", text(&lake), "--since", "yesterday"], 2, "is no day; write it as"),
