@@ -6,7 +6,11 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
+use healthtrail::report::gather::report_in_slices;
+use healthtrail::report::{ReportOptions, Times};
+use healthtrail::store::{StoreOptions, open};
 use serde_json::{Value, json};
 
 use crate::foreign::python;
@@ -158,7 +162,7 @@ fn a_report_is_the_same_however_the_lake_was_filled_and_writes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let (one, two) = (folder.path().join("one"), folder.path().join("two"));
     let whole = generated_lake(&one, &[]);
-    let monthly = generated_lake(&two, &["--partition", "month", "--wave-rows-max", "700"]);
+    let monthly = generated_lake(&two, &["--partition", "month", "--wave-objects", "25"]);
     let before = crate::program::files(&whole);
     let mut reports: Vec<Value> =
         [&whole, &whole, &monthly].iter().map(|lake| figures(lake, &["--days", "60"])).collect();
@@ -171,6 +175,19 @@ fn a_report_is_the_same_however_the_lake_was_filled_and_writes_nothing() {
     }
     assert_eq!(reports[0], reports[2]);
     assert_eq!(report(&whole, "html", &[]), report(&whole, "html", &[]));
+}
+
+#[tokio::test]
+async fn slices_of_time_change_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = generated_lake(folder.path(), &[]);
+    let store = open(text(&lake), &StoreOptions::default()).await.unwrap();
+    let times = Times { since: None, until: None, days: 60 };
+    let (accounts, services) = (Vec::new(), Vec::new());
+    let options = ReportOptions { times, accounts, services, previous: true };
+    let whole = report_in_slices(Arc::clone(&store), &options, usize::MAX).await.unwrap();
+    let sliced = report_in_slices(Arc::clone(&store), &options, 9).await.unwrap();
+    assert_eq!(whole, sliced);
 }
 
 #[test]

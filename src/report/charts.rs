@@ -187,9 +187,9 @@ fn limits(counts: impl Iterator<Item = u64>) -> Vec<f32> {
 fn one_calendar(days: &[(String, u64)], limits: &[f32]) -> Option<String> {
     let (first, last) = (days.first()?, days.last()?);
     let date: jiff::civil::Date = first.0.parse().ok()?;
-    let data = days.iter().filter(|(_, count)| *count > 0);
-    let data = data.map(|(day, count)| (day.clone(), *count as f32)).collect();
-    let mut chart = CalendarChart::new_with_theme(data, 1970, THEME_LIGHT);
+    let filled = days.iter().filter(|(_, count)| *count > 0);
+    let filled = filled.map(|(day, count)| (day.clone(), *count as f32)).collect();
+    let mut chart = CalendarChart::new_with_theme(filled, 1970, THEME_LIGHT);
     chart.start_date.clone_from(&first.0);
     chart.end_date.clone_from(&last.0);
     chart.background_color = Color::transparent();

@@ -48,10 +48,10 @@ pub(crate) struct Buckets {
 impl Buckets {
     pub(crate) fn of(days: Range<i64>) -> Self {
         let length = days.end.saturating_sub(days.start);
-        let unit = match length {
-            ..=DAYS_BY_DAY => "day",
-            ..=DAYS_BY_WEEK => "week",
-            _ => "month",
+        let unit = match () {
+            () if length <= DAYS_BY_DAY => "day",
+            () if length <= DAYS_BY_WEEK => "week",
+            () => "month",
         };
         let mut starts = Vec::new();
         for day in days.clone() {

@@ -17,6 +17,7 @@ use super::names::Names;
 use super::quality::{self, Measured};
 use super::rows::{Batch, COLUMNS, Row};
 use super::sums::{self, Spans};
+use crate::finding::columns::Column;
 use crate::finding::identity::IDENTITY_VERSION;
 use crate::lake::config::LakeConfig;
 use crate::lake::error::{LakeError, LakeResult};
@@ -60,6 +61,15 @@ pub struct Times {
 
 /// Reads the lake and counts.
 pub async fn report(store: Arc<dyn Store>, options: &ReportOptions) -> LakeResult<Report> {
+    report_in_slices(store, options, SLICE_ROWS_MAX).await
+}
+
+/// The same, with at most so many rows sorted at once, which changes nothing but memory and time.
+pub async fn report_in_slices(
+    store: Arc<dyn Store>,
+    options: &ReportOptions,
+    slice_rows_max: usize,
+) -> LakeResult<Report> {
     let ledger = load(&store).await?;
     let newest = newest(store.as_ref(), &ledger).await?;
     let (days, mut spans) = spans(options, newest)?;
@@ -68,14 +78,14 @@ pub async fn report(store: Arc<dyn Store>, options: &ReportOptions) -> LakeResul
     if first >= spans.now.start {
         spans.before = None;
     }
-    let mut gathered = Gathered::default();
+    let mut gathered = Gathered { slice_rows_max, ..Gathered::default() };
     gathered.read.parts_in_lake = ledger.all_files().count() as u64;
     gathered.read.parts_damaged = ledger.damaged().count() as u64;
     let whole = spans.before.as_ref().map_or(spans.now.start, |before| before.start)..spans.now.end;
     gathered.findings(store.as_ref(), &ledger, &whole, &spans, options).await?;
     gathered.rejects(store.as_ref(), &ledger, &spans.now).await?;
     let mut report = gathered.finish(days, &spans, first, newest);
-    report.lake = store.base_uri().to_owned();
+    store.base_uri().clone_into(&mut report.lake);
     report.commit = ledger.version();
     report.filter.accounts.clone_from(&options.accounts);
     report.filter.services.clone_from(&options.services);
@@ -173,15 +183,13 @@ async fn open_ahead<'a>(
 
 #[derive(Debug, Default)]
 struct Gathered {
+    slice_rows_max: usize,
     read: Read,
     names: Names,
     items: Items,
     measured: Measured,
     rows: u64,
 }
-
-/// A slice of time has too many rows.
-struct Full;
 
 /// What one slice of time gave.
 #[derive(Default)]
@@ -199,7 +207,7 @@ impl Gathered {
         spans: &Spans,
         options: &ReportOptions,
     ) -> LakeResult<()> {
-        let columns = COLUMNS.map(|column| column.name());
+        let columns = COLUMNS.map(Column::name);
         let jobs = jobs(ledger, Table::Findings, whole);
         let mut opened = stream::iter(jobs)
             .map(|job| open_ahead(store, Table::Findings, &columns, job))
@@ -210,22 +218,23 @@ impl Gathered {
             let mut left = vec![job.times.clone()];
             while let Some(times) = left.pop() {
                 let ready = std::mem::take(&mut readers);
-                match self.slice(store, &job, ready, &times, spans, options).await? {
-                    Ok(slice) => self.fold(slice, spans)?,
-                    Err(Full) => {
-                        let middle = times.start + (times.end - times.start) / 2;
-                        if middle == times.start {
-                            return Err(too_many());
-                        }
-                        left.extend([middle..times.end, times.start..middle]);
-                    }
+                let slice = self.slice(store, &job, ready, &times, spans, options).await?;
+                if let Some(slice) = slice {
+                    self.fold(slice, spans)?;
+                    continue;
                 }
+                let middle = times.start + (times.end - times.start) / 2;
+                if middle == times.start {
+                    return Err(too_many());
+                }
+                left.extend([middle..times.end, times.start..middle]);
             }
         }
         Ok(())
     }
 
-    /// Reads the rows of a slice of time; `ready` are the first of the job's parts.
+    /// Reads the rows of a slice of time, or gives `None` when they are too many; `ready` are the first
+    /// of the job's parts.
     async fn slice(
         &mut self,
         store: &dyn Store,
@@ -234,8 +243,8 @@ impl Gathered {
         times: &Range<i64>,
         spans: &Spans,
         options: &ReportOptions,
-    ) -> LakeResult<Result<Slice, Full>> {
-        let columns = COLUMNS.map(|column| column.name());
+    ) -> LakeResult<Option<Slice>> {
+        let columns = COLUMNS.map(Column::name);
         let (mut slice, mut ready) = (Slice::default(), ready.into_iter());
         for file in &job.files {
             let mut reader = match ready.next() {
@@ -244,12 +253,12 @@ impl Gathered {
             };
             while let Some(batch) = reader.next().await? {
                 slice.add(&Batch::of(&batch), times, spans, options, &mut self.names);
-                if slice.rows.len() > SLICE_ROWS_MAX {
-                    return Ok(Err(Full));
+                if slice.rows.len() > self.slice_rows_max {
+                    return Ok(None);
                 }
             }
         }
-        Ok(Ok(slice))
+        Ok(Some(slice))
     }
 
     fn fold(&mut self, slice: Slice, spans: &Spans) -> LakeResult<()> {
@@ -293,7 +302,7 @@ impl Gathered {
     }
 
     fn finish(self, days: Range<i64>, spans: &Spans, first: i64, newest: i64) -> Report {
-        let Self { read, names, items, measured, rows } = self;
+        let Self { read, names, items, measured, rows, slice_rows_max: _ } = self;
         let (items, names) = (&items, &names);
         let buckets = Buckets::of(days.clone());
         let covered = days.start.max(day_of(first))..days.end.min(day_of(newest).saturating_add(1));

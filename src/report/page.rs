@@ -153,11 +153,11 @@ fn colours(table: &Table) -> Vec<usize> {
         "category" => &CATEGORY_COLOURS,
         _ => &[],
     };
-    let names = table.head.iter().skip(1).enumerate();
+    let series = table.head.iter().skip(1).enumerate();
     let colour = |(index, name): (usize, &String)| {
         named.iter().position(|known| *known == name.as_str()).unwrap_or(index % 7)
     };
-    names.map(colour).collect()
+    series.map(colour).collect()
 }
 
 fn figure(table: &Table, out: &mut String) {

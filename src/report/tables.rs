@@ -137,24 +137,20 @@ fn overview(report: &Report) -> Section {
         only("abuse, risk, credentials", report.exposure.total),
         only("rejects", report.quality.rejects),
     ];
-    let mut note = format!(
+    let compared = match &report.previous {
+        Some(previous) if previous.covered => format!("the one before begins {}", previous.since),
+        Some(previous) => format!(
+            "the one before begins {}, which is before the lake does, so changes are against less \
+             than a whole period",
+            previous.since
+        ),
+        None => "there is nothing to compare it with".to_owned(),
+    };
+    let note = format!(
         "A finding or Health event counts once per account, by its latest version. The period has {} \
-         days, from {} until before {}",
+         days, from {} until before {}; {compared}.",
         report.period.days, report.period.since, report.period.until
     );
-    match &report.previous {
-        Some(previous) if previous.covered => {
-            note += &format!("; the one before begins {}.", previous.since);
-        }
-        Some(previous) => {
-            note += &format!(
-                "; the one before begins {}, which is before the lake does: changes are against less \
-                 than a whole period.",
-                previous.since
-            );
-        }
-        None => note += "; there is nothing to compare it with.",
-    }
     let table = Table {
         id: "sums",
         caption: "Sums of the period".to_owned(),
