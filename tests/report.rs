@@ -279,7 +279,7 @@ fn what_cannot_be_reported_is_said() {
     let folder = tempfile::tempdir().unwrap();
     let lake = samples_lake(folder.path());
     let table: [(&[&str], i32, &str); 5] = [
-        (&["--lake", text(folder.path())], 1, "there is no lake"),
+        (&["--lake", text(folder.path())], 2, "there is no lake"),
         (
             &["--lake", text(&lake), "--since", "2026-11-21", "--until", "2026-11-21"],
             1,
