@@ -103,6 +103,35 @@ async fn an_object_that_breaks_off_after_pieces_were_staged_leaves_nothing_behin
     assert_unique(folder.path());
 }
 
+/// A broken object's rows were taken for written ones when a piece was staged after it broke off, and
+/// the same events in a later object of the wave were dropped as their duplicates.
+#[tokio::test(flavor = "multi_thread")]
+async fn r012_what_broke_off_hides_no_equal_row_that_comes_later() {
+    let filler = "lorem ipsum ".repeat(500);
+    let events = |numbers: std::ops::Range<u32>| -> String {
+        let event = |number| {
+            health_event(number, "2026-08-01", "111122223333").replace("is impaired", &filler)
+        };
+        numbers.map(event).collect()
+    };
+    let inner = Memory::new("archive");
+    let breaking = key("2026-08-01", 1, 1);
+    put(&inner, &breaking, events(0..700)).await;
+    put(&inner, &key("2026-08-01", 2, 2), events(1_000..4_000) + &events(0..700)).await;
+    let archive = Arc::new(Faulty::new(Arc::new(inner)));
+    // Some rows of the first object are read, too few to be staged, before it breaks off.
+    archive.add(Fault::at(12, StoreErrorKind::Unavailable).only("get", &breaking).forever());
+    let folder = tempfile::tempdir().unwrap();
+    let lake: Arc<dyn Store> = Arc::new(Folder::open(folder.path(), true).await.unwrap());
+    let faulty: Arc<dyn Store> = archive.clone();
+    let mut options = options(&faulty, &lake);
+    options.memory_bytes = 128 << 20;
+    let summary = run(&options).await.unwrap();
+    assert_eq!((summary.objects.read, summary.objects.failed), (1, 1));
+    assert_eq!((summary.findings.added, summary.findings.duplicates), (3_700, 0));
+    assert!(summary.parts.written > 1, "it was staged in pieces");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn two_runs_at_once_add_every_row_once() {
     let archive: Arc<dyn Store> = Arc::new(archive(24).await);

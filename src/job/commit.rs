@@ -99,9 +99,10 @@ pub(crate) enum Settled {
 }
 
 impl Staged {
-    /// Whether nothing was staged yet.
+    /// Whether nothing of the wave was given up yet. Rows that the lake had already make no file, but
+    /// they are counted here and no longer held.
     pub(crate) fn is_empty(&self) -> bool {
-        self.files.is_empty()
+        self.files.is_empty() && self.row_ids.is_empty() && self.rejects_known == 0
     }
 }
 
@@ -139,9 +140,7 @@ impl Committer {
         let mut report = Report::default();
         let broken = wave.broken.clone();
         self.compare_and_stage(wave, staged, &mut known, &broken, &mut report).await?;
-        staged
-            .row_ids
-            .extend(wave.batches.iter().flat_map(|rows| rows.keys.iter().map(|key| key.row_id)));
+        staged.row_ids.extend(wave.row_ids());
         wave.release();
         Ok(true)
     }

@@ -115,6 +115,21 @@ impl Wave {
         self.bytes = 0;
     }
 
+    /// The ids of its rows, but for those of objects that broke off: these are written nowhere, so
+    /// an equal row that comes later must not count as a duplicate of them.
+    pub(crate) fn row_ids(&self) -> impl Iterator<Item = u128> {
+        let objects = self.owners.iter().map(|ends| {
+            let mut start = 0;
+            ends.iter().flat_map(move |(end, index)| {
+                let count = end - std::mem::replace(&mut start, *end);
+                std::iter::repeat_n(*index, count)
+            })
+        });
+        let rows = self.batches.iter().map(|rows| rows.keys.iter().map(|key| key.row_id));
+        let owned = rows.zip(objects).flat_map(|(ids, objects)| ids.zip(objects));
+        owned.filter(|(_, index)| !self.broken.contains(index)).map(|(id, _)| id)
+    }
+
     /// For each batch its rows' objects, to be asked while the batches are borrowed.
     pub(crate) fn owners(&self) -> Owners<'_> {
         Owners(&self.owners)
