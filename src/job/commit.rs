@@ -11,7 +11,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
 use arrow::record_batch::RecordBatch;
 use futures::{StreamExt as _, TryStreamExt as _};
 use rayon::ThreadPool;
@@ -22,15 +22,15 @@ use crate::job::budget::Budget;
 use crate::job::plan::{Archive, Planned};
 use crate::job::wave::Wave;
 use crate::lake::dedupe::{self, PartitionRows, Pick};
+use crate::lake::draft::{Draft, Drafted};
 use crate::lake::ids::IdSet;
 use crate::lake::layout::{Partition, PartitionBy, Table};
 use crate::lake::ledger::{Ledger, LedgerFile, Status};
-use crate::lake::log::{Committed, Log, random_id};
+use crate::lake::log::Log;
 use crate::lake::part::{self, EncodedPart};
 use crate::lake::part_ids::known_ids;
 use crate::lake::record::{
-    FailedObject, FileRecord, ObjectRecord, ObjectTally, Objects, RECORD_FORMAT, Record, Settings,
-    Totals,
+    FailedObject, FileRecord, ObjectRecord, ObjectTally, Objects, Purpose, Settings,
 };
 use crate::lake::rejects::{self, RejectRow};
 use crate::store::{Store, StoreErrorKind};
@@ -337,38 +337,37 @@ impl Committer {
                 .filter_map(|(index, tally)| self.consumed(*index, tally))
                 .collect(),
             failed: new_failures.collect(),
+            accepted: Vec::new(),
         };
-        if objects.consumed.is_empty() && objects.failed.is_empty() {
+        if objects.is_empty() {
             return Ok(true);
         }
-        let number = staged.version + 1;
-        let totals = Totals::of(&objects, &staged.files);
-        let record = Record {
-            format: RECORD_FORMAT,
-            number,
-            commit_id: random_id(),
+        let begun = Instant::now();
+        let draft = Draft {
             run: self.run.clone(),
-            program: concat!("healthtrail ", env!("CARGO_PKG_VERSION")).to_owned(),
-            deduplicated_against: staged.version,
+            purpose: Purpose::Run,
+            reason: None,
             settings: self.settings,
             started_at: self.started_at.clone(),
             committed_at: jiff::Timestamp::now().to_string(),
-            objects: self.log.stage_objects(number, &self.run, objects).await?,
+            objects,
             files: staged.files.clone(),
-            totals,
             withdrawn: Vec::new(),
+            tombstones: Vec::new(),
         };
-        if self.log.try_commit(&record).await? == Committed::Lost {
-            return Ok(false);
-        }
-        let begun = Instant::now();
-        self.log.publish(&record).await.with_context(|| {
-            format!("commit {number} is recorded, but not published yet; run again to complete it")
-        })?;
+        let published = match self.log.commit(draft, staged.version).await? {
+            Drafted::Lost => return Ok(false),
+            Drafted::Won(_, published) => published,
+            Drafted::Open(number, error) => {
+                return Err(anyhow::Error::from(error).context(format!(
+                    "commit {number} is recorded, but not published yet; run again to complete it"
+                )));
+            }
+        };
         self.catch_up().await?;
         report.committed = true;
         report.files.clone_from(&staged.files);
-        report.publish_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        report.publish_ms = published.milliseconds;
         let [_, _, publish] = &mut report.seconds;
         *publish += begun.elapsed().as_secs_f64();
         Ok(true)

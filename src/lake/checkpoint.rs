@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::ids::{id_text, parse_id};
 use super::layout::{Partition, Table};
 use super::ledger::{DamagedFile, Entry, Ledger, LedgerFile, ObjectId, Profile};
-use super::record::{Products, Totals};
+use super::record::{AcceptedObject, Products, Tombstone, Totals};
 
 /// The format of checkpoints that this program writes, and the only one it reads.
 const FORMAT: u32 = 1;
@@ -35,6 +35,8 @@ enum Line {
     Profile(Profile),
     FailureKind(String),
     WithdrawnCommit(u64),
+    Accepted(AcceptedObject),
+    Tombstone(Tombstone),
     File {
         table: Table,
         partition: Partition,
@@ -80,6 +82,12 @@ pub fn encode(ledger: &Ledger) -> std::io::Result<Vec<u8>> {
     }
     for commit in &ledger.withdrawn_commits {
         out.write(&Line::WithdrawnCommit(*commit))?;
+    }
+    for object in &ledger.accepted {
+        out.write(&Line::Accepted(object.clone()))?;
+    }
+    for tombstone in &ledger.tombstones {
+        out.write(&Line::Tombstone(tombstone.clone()))?;
     }
     for (table, partition, file) in ledger.all_files() {
         out.write(&Line::File { table, partition, file: file.clone() })?;
@@ -185,6 +193,10 @@ fn add(ledger: &mut Ledger, line: Line) -> Result<(), String> {
         Line::WithdrawnCommit(commit) => {
             ledger.withdrawn_commits.insert(commit);
         }
+        Line::Accepted(object) => ledger.accepted.push(object),
+        Line::Tombstone(tombstone) => {
+            ledger.tombstones.insert(tombstone);
+        }
         Line::File { table, partition, file } => {
             ledger.files.entry((table, partition)).or_default().push(file);
         }
@@ -232,7 +244,13 @@ mod tests {
                 kind: format!("kind {}", number % 2),
                 message: String::new(),
             };
-            let objects = Objects { consumed, failed: vec![failed] };
+            let accepted = AcceptedObject {
+                archive: "memory://archive".into(),
+                key: format!("accepted/{number}"),
+                etag: "1".into(),
+                reason: "cut off by its writer".into(),
+            };
+            let objects = Objects { consumed, failed: vec![failed], accepted: vec![accepted] };
             let files = [24, 25].map(|day| {
                 let partition = format!("2026-11-{day}").parse().unwrap();
                 crate::lake::record::FileRecord {
@@ -258,7 +276,8 @@ mod tests {
             let mut record = record(number, "run", list, files.to_vec());
             if number == 3 {
                 let key = record.files[1].key.replace("0000000003", "0000000001");
-                record.withdrawn.push(Withdrawn { key, commit: 1 });
+                record.withdrawn.push(Withdrawn { key, commit: 1, reopen: true });
+                record.tombstones.push(Tombstone::Finding("ab".repeat(16)));
             }
             ledger.fold(&record, Some(&objects), &done).unwrap();
         }

@@ -14,7 +14,8 @@ use super::error::{LakeError, LakeResult};
 use super::ids::IdState;
 use super::layout::{Partition, Table, parse_part_key, record_key};
 use super::record::{
-    DoneMark, FileRecord, ObjectRecord, Objects, Products, RECORD_FORMAT, Record, Settings, Totals,
+    AcceptedObject, DoneMark, FileRecord, ObjectRecord, Objects, Products, RECORD_FORMAT, Record,
+    Settings, Tombstone, Totals,
 };
 use crate::finding::reject::Reason;
 
@@ -169,6 +170,8 @@ pub struct Ledger {
     pub(super) files: BTreeMap<(Table, Partition), Vec<LedgerFile>>,
     pub(super) damaged: BTreeMap<(Table, Partition), Vec<DamagedFile>>,
     pub(super) withdrawn_commits: BTreeSet<u64>,
+    pub(super) accepted: Vec<AcceptedObject>,
+    pub(super) tombstones: BTreeSet<Tombstone>,
 }
 
 impl Ledger {
@@ -260,6 +263,16 @@ impl Ledger {
         })
     }
 
+    /// Objects that somebody gave up for good.
+    pub fn accepted(&self) -> &[AcceptedObject] {
+        &self.accepted
+    }
+
+    /// What was erased and may not come back.
+    pub fn tombstones(&self) -> &BTreeSet<Tombstone> {
+        &self.tombstones
+    }
+
     /// Sums over all commits, less what was withdrawn.
     pub fn totals(&self) -> Totals {
         self.totals
@@ -280,8 +293,11 @@ impl Ledger {
         self.totals += record.totals;
         for withdrawn in &record.withdrawn {
             self.withdraw(&withdrawn.key);
-            self.withdrawn_commits.insert(withdrawn.commit);
+            if withdrawn.reopen {
+                self.withdrawn_commits.insert(withdrawn.commit);
+            }
         }
+        self.tombstones.extend(record.tombstones.iter().cloned());
         for file in &record.files {
             self.add_file(record.number, file, done.damaged.get(&file.key));
         }
@@ -356,6 +372,15 @@ impl Ledger {
             self.entries.insert(id, Entry { commit, profile });
             self.failed.remove(&id);
         }
+        // Read under no settings that could be widened, with nothing passed over: never reopened.
+        let profile = Profile { settings: record.settings, kinds: Vec::new() };
+        for object in &objects.accepted {
+            let id = ObjectId::of(&object.archive, &object.key, &object.etag);
+            let profile = self.profile_number(profile.clone());
+            self.entries.insert(id, Entry { commit, profile });
+            self.failed.remove(&id);
+            self.accepted.push(object.clone());
+        }
         for object in &objects.failed {
             let kind = self.failure_kind(&object.kind);
             self.failed.insert(ObjectId::of(&object.archive, &object.key, &object.etag), kind);
@@ -407,7 +432,7 @@ mod tests {
             kind: (*kind).into(),
             message: String::new(),
         });
-        Objects { consumed, failed: failed.collect() }
+        Objects { consumed, failed: failed.collect(), ..Objects::default() }
     }
 
     fn fold(ledger: &mut Ledger, settings: Settings, objects: &Objects) {
@@ -544,7 +569,7 @@ mod tests {
         assert_eq!(status(&ledger, "o", &SETTINGS), Status::Consumed);
 
         let mut repair = record(2, "repair", ObjectList::Inline(Objects::default()), Vec::new());
-        repair.withdrawn = vec![Withdrawn { key: files[0].key.clone(), commit: 1 }];
+        repair.withdrawn = vec![Withdrawn { key: files[0].key.clone(), commit: 1, reopen: true }];
         ledger.fold(&repair, Some(&Objects::default()), &DoneMark::default()).unwrap();
         assert!(ledger.check(Table::Findings, hit).is_ok());
         assert_eq!(status(&ledger, "o", &SETTINGS), Status::Reopened);

@@ -271,7 +271,7 @@ impl Log {
         run: &str,
         objects: Objects,
     ) -> LakeResult<ObjectList> {
-        if objects.consumed.len() + objects.failed.len() <= INLINE_OBJECTS_MAX {
+        if objects.len() <= INLINE_OBJECTS_MAX {
             return Ok(ObjectList::Inline(objects));
         }
         let bytes = to_json(&record_key(number), &objects)?;
@@ -422,7 +422,7 @@ mod tests {
 
     fn inline(names: &[&str]) -> ObjectList {
         let consumed = names.iter().map(|name| object(name)).collect();
-        ObjectList::Inline(Objects { consumed, failed: Vec::new() })
+        ObjectList::Inline(Objects { consumed, ..Objects::default() })
     }
 
     async fn ledger_of(log: &Log) -> Ledger {
@@ -591,7 +591,7 @@ mod tests {
         let (store, log) = memory();
         let count = INLINE_OBJECTS_MAX + 1;
         let consumed = (0..count).map(|number| object(&number.to_string())).collect();
-        let objects = Objects { consumed, failed: Vec::new() };
+        let objects = Objects { consumed, ..Objects::default() };
         let totals = crate::lake::record::Totals::of(&objects, &[]);
         let list = log.stage_objects(1, "one", objects).await.unwrap();
         let ObjectList::File(file) = list.clone() else { panic!("inline") };

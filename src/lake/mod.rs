@@ -9,6 +9,7 @@ pub mod config;
 pub mod ddl;
 pub mod ddl_changes;
 pub mod dedupe;
+pub mod draft;
 pub mod duckdb;
 pub mod error;
 pub mod ids;

@@ -1,9 +1,13 @@
-//! Making a commit visible: its files to their final keys, its staging away, its done mark written.
+//! Making a commit visible: what it withdraws away, its files to their final keys, its staging away,
+//! its done mark written.
 //!
 //! In: a record that is in the log. Out: what was copied, and the done mark that now stands. Every step
 //! may be done again, and by several runs at once. A file that can no longer be published is named in
 //! the done mark and stops only runs that touch its partition; trouble of the store ends the run, which
 //! may be repeated.
+
+use std::collections::BTreeSet;
+use std::time::Instant;
 
 use futures::stream::{self, StreamExt, TryStreamExt};
 
@@ -25,6 +29,10 @@ pub struct Published {
     pub present: usize,
     /// What the done mark says; a damaged file stops only runs that touch its partition.
     pub done: DoneMark,
+    /// Files of earlier commits that were deleted.
+    pub withdrawn: usize,
+    /// How long the commit was visible in part.
+    pub milliseconds: u64,
     /// Why the commit's staging could not be deleted, if so: a note, a later sweep does it.
     pub unswept: Option<String>,
 }
@@ -55,7 +63,9 @@ impl Log {
     /// repeated, and run by several at once.
     pub async fn publish(&self, record: &Record) -> LakeResult<Published> {
         let mut published = Published::default();
+        let begun = Instant::now();
         let waiting: Vec<Move<'_>> = moves(record).collect();
+        published.withdrawn = self.withdraw(record, &waiting).await?;
         let outcomes: Vec<(&str, Moved)> = stream::iter(waiting)
             .map(|one| async move { StoreResult::Ok((one.key, self.move_one(one).await?)) })
             .buffer_unordered(PUBLISH_CONCURRENCY)
@@ -70,9 +80,37 @@ impl Log {
                 }
             }
         }
+        published.milliseconds = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         published.unswept = self.unstage(record).await.err().map(|error| error.to_string());
         published.done = self.mark_done(record.number, published.done).await?;
         Ok(published)
+    }
+
+    /// Deletes the files that the record withdraws, before any of its own become visible: readers miss
+    /// rows for a moment rather than count them twice. What replaces them must be at hand, or they
+    /// stay. A withdrawn key never comes back, since keys hold the number of their commit.
+    async fn withdraw(&self, record: &Record, waiting: &[Move<'_>]) -> StoreResult<usize> {
+        if record.withdrawn.is_empty() {
+            return Ok(0);
+        }
+        for one in waiting {
+            let is_published = matches!(self.look_at(*one).await?, Found::Right);
+            if !is_published && self.store.head(one.staged).await?.is_none() {
+                tracing::warn!(
+                    "commit {}: `{}` is gone, so what it replaces is not deleted",
+                    record.number,
+                    one.staged
+                );
+                return Ok(0);
+            }
+        }
+        // A file may be named once for each commit whose objects are read again.
+        let keys: BTreeSet<&str> = record.withdrawn.iter().map(|one| one.key.as_str()).collect();
+        stream::iter(keys)
+            .map(|key| self.store.delete(key))
+            .buffer_unordered(PUBLISH_CONCURRENCY)
+            .try_fold(0, |count, ()| async move { Ok(count + 1) })
+            .await
     }
 
     /// Copies an object unless it lies at its final key already, which is never written over.
@@ -172,7 +210,7 @@ mod tests {
     use crate::lake::layout::{STAGING, Table};
     use crate::lake::ledger::Ledger;
     use crate::lake::part::encode;
-    use crate::lake::record::Objects;
+    use crate::lake::record::{Objects, Withdrawn};
     use crate::lake::testing::{TestRow, keys, record, rows_of, run_once, visible_ids};
     use crate::store::{Fault, Faulty, GetOptions, Memory, Store};
 
@@ -254,6 +292,35 @@ mod tests {
             assert_eq!(error.key(), file.key);
             assert_eq!(run_once(store.clone(), "two", &[row(9, 1, "b")]).await.unwrap(), 1);
             assert_eq!(visible_ids(&store, Table::Findings), [2, 9]);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_withdrawn_goes_before_its_replacement_comes_and_only_when_that_is_at_hand() {
+        for lost in [false, true] {
+            let (store, log, first) = lake().await;
+            log.publish(&first).await.unwrap();
+            let day = DAYS[0].parse().unwrap();
+            let rows = rows_of(&[TestRow { id: 5, ..TestRow::default() }]);
+            let part =
+                encode(Table::Findings, &[&rows.batch], &[Pick { batch: 0, row: 0 }]).unwrap();
+            let file = log.stage_part(2, "two", Table::Findings, day, &part).await.unwrap();
+            let staged = file.staged.clone();
+            let mut second = record(2, "two", ObjectList::Inline(Objects::default()), vec![file]);
+            let key = first.files[0].key.clone();
+            second.withdrawn = vec![Withdrawn { key: key.clone(), commit: 1, reopen: false }];
+            log.try_commit(&second).await.unwrap();
+            if lost {
+                store.delete(&staged).await.unwrap();
+            }
+            let published = log.publish(&second).await.unwrap();
+            assert_eq!(published.withdrawn, usize::from(!lost));
+            assert_eq!(store.head(&key).await.unwrap().is_some(), lost);
+            let expected: &[u128] = if lost { &[1, 2] } else { &[2, 5] };
+            assert_eq!(visible_ids(&store, Table::Findings), expected);
+            // Once more, as another run would that saw the commit open.
+            log.publish(&second).await.unwrap();
+            assert_eq!(visible_ids(&store, Table::Findings), expected);
         }
     }
 

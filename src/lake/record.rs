@@ -39,6 +39,44 @@ pub struct Settings {
     pub reader_generation: u32,
 }
 
+/// Why a commit was made.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Purpose {
+    /// A wave of `run`.
+    #[default]
+    Run,
+    /// `verify --repair` took out what is missing or damaged.
+    Repair,
+    /// `redrive` read rejects or what was passed over again.
+    Redrive,
+    /// `forget` erased rows.
+    Forget,
+    /// `ledger accept` gave objects up.
+    Accept,
+    /// `rebuild` carried another lake over.
+    Rebuild,
+}
+
+impl Purpose {
+    /// The name in records and output.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Run => "run",
+            Self::Repair => "repair",
+            Self::Redrive => "redrive",
+            Self::Forget => "forget",
+            Self::Accept => "accept",
+            Self::Rebuild => "rebuild",
+        }
+    }
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+    fn is_run(&self) -> bool {
+        *self == Self::Run
+    }
+}
+
 /// One commit: what it names is in the lake.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Record {
@@ -52,6 +90,12 @@ pub struct Record {
     pub run: String,
     /// The program and its version.
     pub program: String,
+    /// Why it was made.
+    #[serde(default, skip_serializing_if = "Purpose::is_run")]
+    pub purpose: Purpose,
+    /// What a person gave as the reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// The commit up to which its rows were compared with the lake; always `number - 1`.
     pub deduplicated_against: u64,
     /// What its objects were read under.
@@ -69,6 +113,9 @@ pub struct Record {
     /// Files of earlier commits that it takes out of the lake.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub withdrawn: Vec<Withdrawn>,
+    /// What must never come into the lake again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tombstones: Vec<Tombstone>,
 }
 
 /// A commit's objects, in the record or beside it.
@@ -89,6 +136,21 @@ pub struct Objects {
     /// Those that could not be read; they stay out of the ledger.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failed: Vec<FailedObject>,
+    /// Those that somebody gave up for good: they count as consumed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub accepted: Vec<AcceptedObject>,
+}
+
+impl Objects {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.consumed.len() + self.failed.len() + self.accepted.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
 }
 
 /// Where a long list of objects lies.
@@ -173,6 +235,19 @@ pub struct FailedObject {
     pub message: String,
 }
 
+/// One object that will never be readable, or never may be read again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AcceptedObject {
+    /// The archive's base URI.
+    pub archive: String,
+    /// The key below it.
+    pub key: String,
+    /// The etag that was listed; another etag under the same key is another object.
+    pub etag: String,
+    /// Why, in a person's words.
+    pub reason: String,
+}
+
 /// One file that a commit adds to a table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileRecord {
@@ -196,13 +271,37 @@ pub struct FileRecord {
     pub ids: (String, String),
 }
 
-/// A file taken out of the lake, with the commit whose objects are to be read again.
+/// A file taken out of the lake.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Withdrawn {
     /// Its final key.
     pub key: String,
-    /// The commit that added it.
+    /// The commit that added it, or (for a file of a rebuilt lake) one that consumed its objects.
     pub commit: u64,
+    /// Whether the objects of that commit are to be read again. Not so where the same record adds a
+    /// file that holds all rows that are to stay.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub reopen: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_yes(value: &bool) -> bool {
+    *value
+}
+
+/// What was erased and stays so. Only hashes: the record must not keep what it says is forgotten.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tombstone {
+    /// All versions of one finding of one account: the first 32 hex digits of the SHA-256 over shape,
+    /// finding id and account, each with its length (8 bytes, little-endian) before it.
+    Finding(String),
+    /// A reject, by its `reject_id`.
+    Reject(String),
 }
 
 /// Sums of a commit, or of many.

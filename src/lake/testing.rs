@@ -22,8 +22,8 @@ use super::log::{Committed, Log, random_id, sha256_of};
 use super::part::encode;
 use super::part_ids::known_ids;
 use super::record::{
-    FileRecord, Limits, ObjectList, ObjectRecord, ObjectTally, Objects, Products, RECORD_FORMAT,
-    Record, Settings, Totals,
+    FileRecord, Limits, ObjectList, ObjectRecord, ObjectTally, Objects, Products, Purpose,
+    RECORD_FORMAT, Record, Settings, Totals,
 };
 use crate::finding::envelope::{Found, Shape};
 use crate::finding::json::Json;
@@ -181,6 +181,8 @@ pub(super) fn record(
         commit_id: random_id(),
         run: run.into(),
         program: "healthtrail test".into(),
+        purpose: Purpose::Run,
+        reason: None,
         deduplicated_against: number - 1,
         settings: SETTINGS,
         started_at: "2026-11-24T12:00:00Z".into(),
@@ -189,6 +191,7 @@ pub(super) fn record(
         files,
         totals: listed,
         withdrawn: Vec::new(),
+        tombstones: Vec::new(),
     }
 }
 
