@@ -14,7 +14,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use crate::archive::documents::Documents;
 use crate::archive::split::{Piece, SplitLimits, parse};
 use crate::finding::envelope::{Envelope, Found, Shape};
-use crate::finding::json::Json;
+use crate::finding::json::{Arena, Json};
 use crate::finding::reject::{Reason, Stage};
 
 /// How many wrappers are opened, one inside the other.
@@ -229,8 +229,8 @@ impl Reader<'_> {
             return self.own(level, Item::PassedOver("unrecognised"));
         }
         let message = text(json, "Message").unwrap_or_default();
-        let mut repaired = String::new();
-        match parse(message.as_bytes(), &mut repaired) {
+        let (mut repaired, arena) = (String::new(), Arena::default());
+        match parse(message.as_bytes(), &mut repaired, &arena) {
             Ok(parsed) => {
                 self.repairs += parsed.repairs;
                 self.document(&parsed.json, inside);
@@ -506,7 +506,7 @@ mod tests {
 
     /// The envelope, then each item with its ordinal; a finding in an event has its time.
     fn seen(text: &str) -> String {
-        let json = Json::parse(text).unwrap();
+        let json = Json::leaked(text).unwrap();
         let mut seen = Vec::new();
         let recognized = recognize(&json, LIMITS, &mut |ordinal, item| {
             let ordinal = ordinal.map_or_else(String::new, |ordinal| format!("{ordinal}:"));
@@ -639,7 +639,7 @@ mod tests {
     #[test]
     fn repairs_inside_wrappers_are_counted() {
         let json = sns(r#"{"a":"\ud800"}"#);
-        let json = Json::parse(&json).unwrap();
+        let json = Json::leaked(&json).unwrap();
         assert_eq!(recognize(&json, LIMITS, &mut |_, _| {}).repairs, 1);
     }
 }

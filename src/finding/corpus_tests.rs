@@ -61,7 +61,7 @@ fn every_real_finding_is_a_row_or_a_refusal_with_a_reason() {
         let (mut found_count, mut refused) = (0, 0);
         let file = path.file_name().unwrap().to_string_lossy();
         for (line, text) in (1..).zip(std::fs::read_to_string(path).unwrap().lines()) {
-            let Ok(json) = Json::parse(text) else { continue };
+            let Ok(json) = Json::leaked(text) else { continue };
             for (ordinal, found) in (0..).zip(unwrap(&json)) {
                 found_count += 1;
                 let span = Span { range: 0..text.len() as u64, ordinal };

@@ -260,7 +260,7 @@ fn read_resources<'j>(row: &mut Row<'j, '_>, name: &'j str, value: &'j Json<'j>)
         }
         return;
     };
-    let resources = walk_elements(row, Column::Resources, name, elements, read_resource);
+    let resources = walk_elements(row, Column::Resources, name, *elements, read_resource);
     row.set(Column::Resources, Cell::Resources(resources));
 }
 

@@ -11,7 +11,7 @@ use crate::finding::columns::Column;
 use crate::finding::envelope::Shape;
 use crate::finding::fields::{walk, walk_elements};
 use crate::finding::from_asff::{fill_health_event, fill_place, fill_severity, set};
-use crate::finding::json::{Json, Object};
+use crate::finding::json::{Arena, Json, Object};
 use crate::finding::ocsf_fields::{FINDING, RESOURCE_KEPT};
 use crate::finding::product::is_health;
 use crate::finding::row::{
@@ -277,7 +277,7 @@ pub(super) fn read_resources<'j>(row: &mut Row<'j, '_>, name: &'j str, value: &'
     };
     match value {
         Json::Array(elements) => {
-            let read = walk_elements(row, Column::Resources, name, elements, read_resource);
+            let read = walk_elements(row, Column::Resources, name, *elements, read_resource);
             resources.extend(read);
         }
         Json::Object(members) => {
@@ -347,7 +347,8 @@ fn read_resource<'j>(row: &mut Row<'j, '_>, members: &'j Object<'j>) -> Resource
 
 /// The details of a resource as JSON: an object, or JSON inside a text as Security Lake writes it.
 fn details(value: &Json<'_>) -> String {
-    let inside = value.as_str().and_then(|text| Json::parse(text).ok());
+    let arena = Arena::default();
+    let inside = value.as_str().and_then(|text| Json::parse(text, &arena).ok());
     inside.as_ref().unwrap_or(value).to_canonical()
 }
 
@@ -532,7 +533,7 @@ mod tests {
             (r#"{"metadata":{"uid":5}}"#, None),
         ];
         for (text, expected) in table {
-            let body = Json::parse(text).unwrap();
+            let body = Json::leaked(text).unwrap();
             assert_eq!(id(body.as_object().unwrap()).as_deref(), expected, "{text}");
         }
     }
@@ -555,7 +556,7 @@ mod tests {
             ("{}", "", "", ""),
         ];
         for (text, label, workflow, record) in table {
-            let body = Json::parse(text).unwrap();
+            let body = Json::leaked(text).unwrap();
             let body = body.as_object().unwrap();
             assert_eq!(severity(body).unwrap_or_default(), label, "{text}");
             assert_eq!(workflow_status(body).unwrap_or_default(), workflow, "{text}");

@@ -174,7 +174,7 @@ fn write_value(value: &Json<'_>, out: &mut Vec<u8>) {
         Json::String(text) => write_text(b'"', text, out),
         Json::Array(elements) => {
             write_head(b'[', elements.len(), out);
-            for element in elements {
+            for element in *elements {
                 write_value(element, out);
             }
         }
@@ -360,7 +360,7 @@ mod tests {
     ];
 
     fn hash(shape: Shape, text: &str) -> String {
-        hex(content_hash(shape, &Json::parse(text).unwrap(), &mut Vec::new()))
+        hex(content_hash(shape, &Json::leaked(text).unwrap(), &mut Vec::new()))
     }
 
     const fn key<'a>(
@@ -375,7 +375,7 @@ mod tests {
     #[test]
     fn the_form_is_the_documented_one() {
         let mut form = Vec::new();
-        let body = Json::parse(r#"{"b":[null,true,false,1.50],"a":"é","Region":"r"}"#).unwrap();
+        let body = Json::leaked(r#"{"b":[null,true,false,1.50],"a":"é","Region":"r"}"#).unwrap();
         write_body(Shape::Asff, body.as_object().unwrap(), &mut form);
         let eight = |length: u8| [length, 0, 0, 0, 0, 0, 0, 0];
         let expected = [

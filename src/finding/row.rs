@@ -232,7 +232,7 @@ pub(super) fn some_text<'j>(value: Option<&'j Json<'j>>) -> Option<&'j str> {
 /// Reads a whole number, as a number or as text.
 pub(super) fn read_int(value: &Json<'_>) -> Option<i32> {
     let text = match value {
-        Json::Number(number) => number.as_str(),
+        Json::Number(number) => number,
         Json::String(text) => text.trim_ascii(),
         _ => return None,
     };
@@ -306,7 +306,7 @@ pub(super) fn compare(left: &Json<'_>, right: &Json<'_>) -> Ordering {
         (Json::Number(left), Json::Number(right)) => left.cmp(right),
         (Json::String(left), Json::String(right)) => left.cmp(right),
         (Json::Array(left), Json::Array(right)) => {
-            let elements = left.iter().zip(right).map(|(left, right)| compare(left, right));
+            let elements = left.iter().zip(*right).map(|(left, right)| compare(left, right));
             first_difference(elements).then(left.len().cmp(&right.len()))
         }
         (Json::Object(left), Json::Object(right)) => compare_objects(left, right),

@@ -5,13 +5,15 @@
 //! brackets of one outer array, literal `\n` and `\r`) is counted. Every byte is in exactly one of the
 //! three, and none of it depends on how the bytes were cut into pieces.
 //!
-//! A document is found by its brackets (`bounds`) and parsed as it stands. Only where that fails,
-//! the bytes are read by a stricter and slower reader (`recover`), which knows where a broken
+//! A document is parsed up to where the next one seems to begin (`guess`); where that is not to be
+//! seen or turns out wrong, its end is found by its brackets (`bounds`). Only where that fails too, the
+//! bytes are read by a stricter and slower reader (`recover`), which knows where a broken
 //! value gives way to the next good one. What limits it: `document_bytes_max`, in memory as well;
 //! nesting of 127 levels; [`REJECT_BYTES_MAX`] bytes kept of a reject. Each byte is looked at a few
 //! times at most, whatever the bytes are: [`Splitter::work_bytes`] counts.
 
 mod bounds;
+mod guess;
 mod lane;
 mod recover;
 mod repair;
@@ -25,11 +27,12 @@ use std::fmt;
 use std::ops::Range;
 
 use crate::archive::split::bounds::Bounds;
+use crate::archive::split::guess::Guess;
 use crate::archive::split::lane::Fate;
 use crate::archive::split::recover::{Recovery, Status};
 use crate::archive::split::scalars::is_scalars;
 use crate::archive::split::window::Window;
-use crate::finding::json::{JsonError, JsonErrorKind};
+use crate::finding::json::{Arena, Doubt, Json, JsonError, JsonErrorKind};
 use crate::finding::reject::{REJECT_BYTES_MAX, Reason};
 
 pub use crate::archive::split::repair::{Parsed, parse};
@@ -86,10 +89,13 @@ pub struct Splitter {
     /// Up to here a fast scan has failed already; values that start before are read by `recovery`.
     suspect_until: u64,
     recovery: Recovery,
+    guess: Guess,
     /// The first bytes of the reject in the making, and the offset behind them.
     held: Vec<u8>,
     held_until: u64,
     repaired: String,
+    /// Holds the tree of the last document.
+    arena: Arena,
     work: u64,
 }
 
@@ -100,7 +106,7 @@ enum State {
     /// In bytes that are no document; up to `end` without the separators that may follow.
     Junk { start: u64, end: u64 },
     /// In a value whose end is being looked for.
-    Value { start: u64, bounds: Bounds },
+    Value { start: u64, bounds: Bounds, is_guessed: bool },
     /// In a value of a suspect region.
     Suspect { start: u64 },
     /// In a value that is no JSON; its end, or a new beginning, is being looked for.
@@ -113,6 +119,8 @@ enum Found {
     Nothing,
     /// More bytes are wanted, or there are none.
     End,
+    /// What may be a value's bytes, with more of them or others behind it.
+    Guess(Range<u64>),
     /// A value's bytes, balanced.
     Value(Range<u64>),
     /// A reject, whose bytes are held.
@@ -142,9 +150,11 @@ impl Splitter {
             between: 0,
             suspect_until: 0,
             recovery: Recovery::new(document_bytes_max),
+            guess: Guess::new(),
             held: Vec::new(),
             held_until: 0,
             repaired: String::new(),
+            arena: Arena::default(),
             work: 0,
         }
     }
@@ -187,13 +197,31 @@ impl Splitter {
             match self.find() {
                 Found::Nothing => {}
                 Found::End => return None,
-                Found::Value(range) => {
+                Found::Guess(range) => {
+                    self.arena.reset();
                     let bytes = self.window.slice(range.clone());
                     self.work += bytes.len() as u64;
-                    match parse(bytes, &mut self.repaired) {
+                    match parse_first(bytes, &self.arena) {
+                        Ok((parsed, length)) => {
+                            let range = range.start..range.start + length as u64;
+                            let bytes = bytes.get(..length).unwrap_or_default();
+                            self.at = range.end;
+                            self.state = State::Between;
+                            self.guess.learn(&self.window, range.end);
+                            return Some(take(Piece::Document { range, bytes, parsed }));
+                        }
+                        Err(doubt) => self.guessed_wrong(&range, doubt),
+                    }
+                }
+                Found::Value(range) => {
+                    self.arena.reset();
+                    let bytes = self.window.slice(range.clone());
+                    self.work += bytes.len() as u64;
+                    match parse(bytes, &mut self.repaired, &self.arena) {
                         Ok(parsed) => {
                             self.at = range.end;
                             self.state = State::Between;
+                            self.guess.learn(&self.window, range.end);
                             return Some(take(Piece::Document { range, bytes, parsed }));
                         }
                         Err(error) => self.no_json(&range, error),
@@ -214,8 +242,14 @@ impl Splitter {
                 let (start, end) = (*start, *end);
                 self.junk(start, end)
             }
-            State::Value { start, bounds } => {
+            State::Value { start, bounds, is_guessed } => {
                 let (start, limit) = (*start, *start + self.document_bytes_max);
+                if !std::mem::replace(is_guessed, true)
+                    && let Some(end) = self.guess.end(&self.window, start)
+                    && end <= limit
+                {
+                    return Found::Guess(start..end);
+                }
                 let before = bounds.at;
                 let end = bounds.run(&self.window, limit);
                 self.work += bounds.at - before;
@@ -277,7 +311,7 @@ impl Splitter {
         if start < self.suspect_until {
             State::Suspect { start }
         } else {
-            State::Value { start, bounds: Bounds::new(start) }
+            State::Value { start, bounds: Bounds::new(start), is_guessed: false }
         }
     }
 
@@ -393,6 +427,16 @@ impl Splitter {
         Found::Nothing
     }
 
+    /// Deals with a value that does not end where it seemed to.
+    fn guessed_wrong(&mut self, range: &Range<u64>, doubt: Doubt) {
+        self.guess.wrong(range.end - range.start);
+        if doubt == Doubt::Syntax {
+            // However much follows, it is no JSON.
+            self.suspect_until = self.suspect_until.max(range.end);
+            self.state = State::Suspect { start: range.start };
+        }
+    }
+
     /// Deals with a balanced value that the parser refused.
     fn no_json(&mut self, range: &Range<u64>, error: JsonError) {
         if matches!(self.state, State::Value { .. }) {
@@ -479,6 +523,15 @@ impl Splitter {
             self.held_until = end;
         }
     }
+}
+
+/// Parses the value that begins the bytes, where that is quickly done, and says how long it is. What is
+/// not text is left to [`parse`].
+fn parse_first<'p>(bytes: &'p [u8], arena: &'p Arena) -> Result<(Parsed<'p>, usize), Doubt> {
+    let text = std::str::from_utf8(bytes).map_err(|_| Doubt::Unsure)?;
+    let (json, length) = Json::parse_first(text, arena)?;
+    let text = text.get(..length).ok_or(Doubt::Unsure)?;
+    Ok((Parsed { text, json, repairs: 0 }, length))
 }
 
 impl fmt::Debug for Splitter {

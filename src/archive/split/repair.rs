@@ -3,7 +3,7 @@
 //! In: the bytes of one value. Out: its tree, and how many places became U+FFFD: invalid UTF-8, and
 //! `\u` escapes of one half of a surrogate pair. Bytes that need neither are not copied.
 
-use crate::finding::json::{Json, JsonError};
+use crate::finding::json::{Arena, Json, JsonError};
 
 /// A parsed value.
 #[derive(Debug)]
@@ -20,11 +20,15 @@ pub struct Parsed<'t> {
 ///
 /// # Errors
 /// [`JsonError`] when it is no JSON, repaired or not.
-pub fn parse<'t>(bytes: &'t [u8], repaired: &'t mut String) -> Result<Parsed<'t>, JsonError> {
+pub fn parse<'t>(
+    bytes: &'t [u8],
+    repaired: &'t mut String,
+    arena: &'t Arena,
+) -> Result<Parsed<'t>, JsonError> {
     let mut repairs = 0;
     repaired.clear();
     if let Ok(text) = std::str::from_utf8(bytes) {
-        let fault = match Json::parse(text) {
+        let fault = match Json::parse(text, arena) {
             Ok(json) => return Ok(Parsed { text, json, repairs }),
             Err(fault) => fault,
         };
@@ -44,7 +48,7 @@ pub fn parse<'t>(bytes: &'t [u8], repaired: &'t mut String) -> Result<Parsed<'t>
         repairs += repair_surrogates(repaired);
     }
     let text = repaired.as_str();
-    Ok(Parsed { text, json: Json::parse(text)?, repairs })
+    Ok(Parsed { text, json: Json::parse(text, arena)?, repairs })
 }
 
 /// Replaces each escape of a surrogate that has no partner by the escape of U+FFFD.
@@ -103,8 +107,8 @@ mod tests {
             (b"{\"a\":\"\xff\\udfff\"}", "{\"a\":\"\u{fffd}\u{fffd}\"}", 2),
         ];
         for (bytes, expected, repairs) in table {
-            let mut repaired = String::new();
-            let parsed = parse(bytes, &mut repaired).expect("JSON");
+            let (mut repaired, arena) = (String::new(), Arena::default());
+            let parsed = parse(bytes, &mut repaired, &arena).expect("JSON");
             assert_eq!(parsed.json.to_canonical(), expected);
             assert_eq!(parsed.repairs, repairs, "{expected}");
         }
@@ -113,7 +117,7 @@ mod tests {
     #[test]
     fn what_is_no_json_stays_an_error() {
         for bytes in [&b"{\"a\":\"\\ud800\",}"[..], b"{\xff}", b"{\"a\":\"\\ud8\"}", b"{"] {
-            assert!(parse(bytes, &mut String::new()).is_err());
+            assert!(parse(bytes, &mut String::new(), &Arena::default()).is_err());
         }
     }
 }

@@ -1,11 +1,12 @@
 //! Tells top-level numbers, strings, `true`, `false` and `null` from bytes that are nothing.
 
-use crate::finding::json::Json;
+use crate::finding::json::{Arena, Json};
 use crate::finding::reject::REJECT_BYTES_MAX;
 
 /// Whether these are JSON scalars with nothing but separators between them; the last may be cut off
 /// by the limit of what is kept.
 pub(super) fn is_scalars(bytes: &[u8]) -> bool {
+    let arena = Arena::default();
     let mut rest = bytes;
     while let Some(first) = rest.first() {
         if matches!(first, b' ' | b'\t' | b'\n' | b'\r' | b',') {
@@ -19,8 +20,9 @@ pub(super) fn is_scalars(bytes: &[u8]) -> bool {
         let end = if *first == b'"' { string_end(rest) } else { word_end(rest) };
         let (scalar, tail) = rest.split_at_checked(end).unwrap_or((rest, &[]));
         let is_cut = tail.is_empty() && bytes.len() == REJECT_BYTES_MAX;
-        let is_scalar = std::str::from_utf8(scalar)
-            .is_ok_and(|text| matches!(Json::parse(text), Ok(json) if !is_container(&json)));
+        let is_scalar = std::str::from_utf8(scalar).is_ok_and(
+            |text| matches!(Json::parse(text, &arena), Ok(json) if !is_container(&json)),
+        );
         if !is_scalar && !is_cut {
             return false;
         }

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::finding::json::Arena;
 
 const EVENT: &str = r#"{"detail-type":"t","detail":{"a":"}{"}}"#;
 const SNS: &str = r#"{"Type":"Notification","Message":"m"}"#;
@@ -337,7 +338,7 @@ fn reference_end(bytes: &[u8], start: usize) -> Option<usize> {
 
 fn reference_json(bytes: &[u8], start: usize, document_bytes_max: usize) -> Option<usize> {
     let end = reference_end(bytes, start)?;
-    let is_json = parse(&bytes[start..end], &mut String::new()).is_ok();
+    let is_json = parse(&bytes[start..end], &mut String::new(), &Arena::default()).is_ok();
     (end - start <= document_bytes_max && is_json).then_some(end)
 }
 
@@ -349,8 +350,8 @@ fn reference_value(bytes: &[u8], start: usize, document_bytes_max: usize) -> (us
     let restart = (start + 1..end).find(|at| {
         bytes[*at] == b'{'
             && reference_json(bytes, *at, document_bytes_max).is_some_and(|end| {
-                let mut repaired = String::new();
-                let parsed = parse(&bytes[*at..end], &mut repaired).unwrap();
+                let (mut repaired, arena) = (String::new(), Arena::default());
+                let parsed = parse(&bytes[*at..end], &mut repaired, &arena).unwrap();
                 crate::archive::recognize::is_restart(&parsed.json)
             })
     });
