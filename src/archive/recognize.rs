@@ -174,7 +174,7 @@ impl Reader<'_> {
             return self.own(level, Item::PassedOver("cloudtrail"));
         }
         match detail.get("findings") {
-            Some(Json::Array(findings)) if findings.is_empty() => {
+            Some(Json::Array([])) => {
                 return self.own(level, Item::PassedOver("no_findings"));
             }
             Some(Json::Array(findings)) if is_hub || findings.iter().any(is_finding) => {

@@ -15,6 +15,7 @@ use arrow::array::{
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::datatypes::{DataType, Field};
 
+use crate::finding::identity;
 use crate::finding::kinds::{Kind, entity_fields, map_key, map_value, resource_fields};
 use crate::finding::row::{Cell, Entity, Resource, TextMap};
 
@@ -23,9 +24,17 @@ const OFFSET: usize = size_of::<i32>();
 /// Bytes of a timestamp.
 const TIME: usize = size_of::<i64>();
 
-/// The array of one column as it grows.
+/// One column as it grows.
 #[derive(Debug)]
-pub(super) enum ColumnBuilder {
+pub(super) struct ColumnBuilder {
+    array: ArrayBuilderOf,
+    /// How many rows it has. Nulls are appended only when a value follows: most cells are null.
+    rows: usize,
+}
+
+/// The array of a column.
+#[derive(Debug)]
+enum ArrayBuilderOf {
     Text(StringBuilder),
     Int(Int32Builder),
     Long(Int64Builder),
@@ -39,6 +48,40 @@ pub(super) enum ColumnBuilder {
 
 impl ColumnBuilder {
     pub(super) fn new(kind: Kind) -> Self {
+        Self { array: ArrayBuilderOf::new(kind), rows: 0 }
+    }
+
+    /// Sets the cell of row `row`, where it is not null, and says how many bytes of the array it takes
+    /// beyond its fixed part.
+    pub(super) fn set(&mut self, row: usize, cell: &Cell<'_>) -> usize {
+        if *cell == Cell::Null {
+            return 0;
+        }
+        self.fill(row);
+        self.rows += 1;
+        self.array.append(cell)
+    }
+
+    fn fill(&mut self, rows: usize) {
+        let nulls = rows - self.rows;
+        if nulls > 0 {
+            self.array.append_nulls(nulls);
+            self.rows = rows;
+        }
+    }
+
+    /// The array of so many rows, without spare room; the builder is empty again.
+    pub(super) fn finish(&mut self, rows: usize) -> ArrayRef {
+        self.fill(rows);
+        self.rows = 0;
+        let mut array = self.array.build();
+        array.shrink_to_fit();
+        array
+    }
+}
+
+impl ArrayBuilderOf {
+    fn new(kind: Kind) -> Self {
         match kind {
             Kind::Text => Self::Text(text_builder()),
             Kind::Int => Self::Int(Int32Builder::with_capacity(0)),
@@ -55,8 +98,8 @@ impl ColumnBuilder {
         }
     }
 
-    /// Appends one cell and says how many bytes of the array it takes beyond its fixed part.
-    pub(super) fn append(&mut self, cell: &Cell<'_>) -> usize {
+    /// Appends a cell and says how many bytes of the array it takes beyond its fixed part.
+    fn append(&mut self, cell: &Cell<'_>) -> usize {
         match (self, cell) {
             (Self::Text(builder), Cell::Text(text)) => {
                 builder.append_value(text);
@@ -68,6 +111,10 @@ impl ColumnBuilder {
                 }
                 builder.append(true);
                 texts.iter().map(|text| OFFSET + text.len()).sum()
+            }
+            (Self::Text(builder), Cell::Id(id)) => {
+                builder.append_value(identity::hex(*id).as_str());
+                identity::HEX_DIGITS
             }
             (Self::TextMap(builder), Cell::TextMap(map)) => builder.append(Some(map)),
             (Self::Resources(builder), Cell::Resources(resources)) => builder.append(resources),
@@ -86,32 +133,26 @@ impl ColumnBuilder {
             (Self::Long(builder), Cell::Long(integer)) => builder.append_value(*integer),
             (Self::Timestamp(builder), Cell::Time(ms)) => builder.append_value(*ms),
             (Self::Bool(builder), Cell::Bool(value)) => builder.append_value(*value),
-            (builder, Cell::Null) => builder.append_null(),
             (builder, cell) => unreachable!("{cell:?} cannot stand in {builder:?}"),
         }
     }
 
-    fn append_null(&mut self) {
+    fn append_nulls(&mut self, nulls: usize) {
         match self {
-            Self::Text(builder) => builder.append_null(),
-            Self::Int(builder) => builder.append_null(),
-            Self::Long(builder) => builder.append_null(),
-            Self::Timestamp(builder) => builder.append_null(),
-            Self::Bool(builder) => builder.append_null(),
-            Self::TextList(builder) => builder.append_null(),
+            Self::Text(builder) => builder.append_nulls(nulls),
+            Self::Int(builder) => builder.append_nulls(nulls),
+            Self::Long(builder) => builder.append_nulls(nulls),
+            Self::Timestamp(builder) => builder.append_nulls(nulls),
+            Self::Bool(builder) => builder.append_nulls(nulls),
+            Self::TextList(builder) => builder.append_nulls(nulls),
             Self::TextMap(builder) => {
-                builder.append(None);
+                for _ in 0..nulls {
+                    builder.append(None);
+                }
             }
-            Self::Resources(builder) => builder.lists.append(false, builder.id.len()),
-            Self::Entities(builder) => builder.lists.append(false, builder.value.len()),
+            Self::Resources(builder) => builder.lists.append_nulls(nulls, builder.id.len()),
+            Self::Entities(builder) => builder.lists.append_nulls(nulls, builder.value.len()),
         }
-    }
-
-    /// The array, without spare room; the builder is empty again.
-    pub(super) fn finish(&mut self) -> ArrayRef {
-        let mut array = self.build();
-        array.shrink_to_fit();
-        array
     }
 
     fn build(&mut self) -> ArrayRef {
@@ -197,6 +238,12 @@ impl Lists {
     fn append(&mut self, valid: bool, end: usize) {
         self.offsets.push(i32::try_from(end).expect("a column has less than 2^31 elements"));
         self.valid.push(valid);
+    }
+
+    fn append_nulls(&mut self, nulls: usize, end: usize) {
+        for _ in 0..nulls {
+            self.append(false, end);
+        }
     }
 
     fn finish(&mut self, elements: StructArray) -> ArrayRef {

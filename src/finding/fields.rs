@@ -5,7 +5,7 @@
 //! `from_ocsf`; they are sorted by name, which a test checks.
 
 use crate::finding::columns::Column;
-use crate::finding::json::{Json, Object};
+use crate::finding::json::{Json, Object, start_of};
 use crate::finding::row::{Row, is_absent};
 
 /// The fields of one object.
@@ -20,7 +20,17 @@ pub(super) struct Table {
 }
 
 /// A field's name, and what becomes of it.
-pub(super) type Field = (&'static str, To);
+#[derive(Debug)]
+pub(super) struct Field {
+    start: u64,
+    pub(super) name: &'static str,
+    pub(super) to: To,
+}
+
+/// What becomes of the members of this name.
+pub(super) const fn field(name: &'static str, to: To) -> Field {
+    Field { start: start_of(name), name, to }
+}
 
 /// What becomes of a member.
 #[derive(Debug, Clone, Copy)]
@@ -45,13 +55,16 @@ pub(super) type Special = for<'j, 't> fn(&mut Row<'j, 't>, &'j str, &'j Json<'j>
 
 impl Table {
     fn find(&self, name: &str, object: &Object<'_>) -> Option<To> {
-        if let Ok(index) = self.fields.binary_search_by(|field| field.0.cmp(name)) {
-            return self.fields.get(index).map(|field| field.1);
+        let start = start_of(name);
+        let compare = |field: &Field| field.start.cmp(&start).then_with(|| field.name.cmp(name));
+        if let Ok(index) = self.fields.binary_search_by(compare) {
+            return self.fields.get(index).map(|field| field.to);
         }
         if !self.any_case {
             return None;
         }
-        let (exact, to) = self.fields.iter().find(|field| field.0.eq_ignore_ascii_case(name))?;
+        let Field { name: exact, to, .. } =
+            self.fields.iter().find(|field| field.name.eq_ignore_ascii_case(name))?;
         // The content hash leaves out only the right spelling, so no other may be dropped.
         let is_left_out = matches!(to, To::Delivery(_) | To::Drop);
         // The right spelling wins where an object has both.
@@ -121,9 +134,9 @@ pub(super) fn get_any_case<'j>(object: &'j Object<'j>, name: &str) -> Option<&'j
 /// That a table and the tables in it are sorted, so that fields are found.
 #[cfg(test)]
 pub(super) fn check_table(table: &Table) {
-    assert!(table.fields.is_sorted_by(|a, b| a.0 < b.0), "{} is not sorted", table.path);
-    for (_, to) in table.fields {
-        if let To::Nested(nested, _) = to {
+    assert!(table.fields.is_sorted_by(|a, b| a.name < b.name), "{} is not sorted", table.path);
+    for field in table.fields {
+        if let To::Nested(nested, _) = &field.to {
             check_table(nested);
         }
     }

@@ -7,7 +7,7 @@
 use crate::finding::arn::{self, Arn};
 use crate::finding::columns::Column;
 use crate::finding::envelope::Shape;
-use crate::finding::fields::{Table, To, walk, walk_elements};
+use crate::finding::fields::{Table, To, field, walk, walk_elements};
 use crate::finding::json::{Json, Object};
 use crate::finding::product::is_health;
 use crate::finding::row::{Cell, Resource, Row, is_absent, read_map, some_text};
@@ -18,51 +18,51 @@ pub(super) static FINDING: Table = Table {
     path: "asff",
     any_case: false,
     fields: &[
-        ("Action", To::Keep),
-        ("AwsAccountId", To::Column(Column::AccountId)),
-        ("AwsAccountName", To::Delivery(Column::AccountName)),
-        ("CompanyName", To::Column(Column::CompanyName)),
-        ("Compliance", To::Nested(&COMPLIANCE, Column::ComplianceStatus)),
-        ("Confidence", To::Column(Column::Confidence)),
-        ("CreatedAt", To::Column(Column::CreatedAt)),
-        ("Criticality", To::Column(Column::Criticality)),
-        ("Description", To::Column(Column::Description)),
-        ("Detection", To::Keep),
-        ("FindingProviderFields", To::Keep),
-        ("FirstObservedAt", To::Column(Column::FirstObservedAt)),
-        ("GeneratorDetails", To::Keep),
-        ("GeneratorId", To::Column(Column::GeneratorId)),
-        ("Id", To::Column(Column::FindingId)),
-        ("LastObservedAt", To::Column(Column::LastObservedAt)),
-        ("Malware", To::Keep),
-        ("Network", To::Keep),
-        ("NetworkPath", To::Keep),
-        ("Note", To::Nested(&NOTE, Column::NoteText)),
-        ("PatchSummary", To::Keep),
-        ("Process", To::Keep),
-        ("ProcessedAt", To::Delivery(Column::ProcessedAt)),
-        ("ProductArn", To::Column(Column::ProductArn)),
-        ("ProductFields", To::Column(Column::ProductFields)),
-        ("ProductName", To::Column(Column::ProductName)),
-        ("RecordState", To::Column(Column::RecordState)),
-        ("Region", To::Drop),
-        ("RelatedFindings", To::Keep),
-        ("Remediation", To::Nested(&REMEDIATION, Column::RemediationText)),
-        ("Resources", To::Special(read_resources)),
-        ("Sample", To::Keep),
-        ("SchemaVersion", To::Keep),
-        ("Severity", To::Nested(&SEVERITY, Column::SeverityLabel)),
-        ("SourceUrl", To::Column(Column::SourceUrl)),
-        ("ThreatIntelIndicators", To::Keep),
-        ("Threats", To::Keep),
-        ("Title", To::Column(Column::Title)),
-        ("Types", To::Column(Column::Types)),
-        ("UpdatedAt", To::Column(Column::UpdatedAt)),
-        ("UserDefinedFields", To::Column(Column::UserDefinedFields)),
-        ("VerificationState", To::Column(Column::VerificationState)),
-        ("Vulnerabilities", To::Keep),
-        ("Workflow", To::Nested(&WORKFLOW, Column::WorkflowStatus)),
-        ("WorkflowState", To::Keep),
+        field("Action", To::Keep),
+        field("AwsAccountId", To::Column(Column::AccountId)),
+        field("AwsAccountName", To::Delivery(Column::AccountName)),
+        field("CompanyName", To::Column(Column::CompanyName)),
+        field("Compliance", To::Nested(&COMPLIANCE, Column::ComplianceStatus)),
+        field("Confidence", To::Column(Column::Confidence)),
+        field("CreatedAt", To::Column(Column::CreatedAt)),
+        field("Criticality", To::Column(Column::Criticality)),
+        field("Description", To::Column(Column::Description)),
+        field("Detection", To::Keep),
+        field("FindingProviderFields", To::Keep),
+        field("FirstObservedAt", To::Column(Column::FirstObservedAt)),
+        field("GeneratorDetails", To::Keep),
+        field("GeneratorId", To::Column(Column::GeneratorId)),
+        field("Id", To::Column(Column::FindingId)),
+        field("LastObservedAt", To::Column(Column::LastObservedAt)),
+        field("Malware", To::Keep),
+        field("Network", To::Keep),
+        field("NetworkPath", To::Keep),
+        field("Note", To::Nested(&NOTE, Column::NoteText)),
+        field("PatchSummary", To::Keep),
+        field("Process", To::Keep),
+        field("ProcessedAt", To::Delivery(Column::ProcessedAt)),
+        field("ProductArn", To::Column(Column::ProductArn)),
+        field("ProductFields", To::Column(Column::ProductFields)),
+        field("ProductName", To::Column(Column::ProductName)),
+        field("RecordState", To::Column(Column::RecordState)),
+        field("Region", To::Drop),
+        field("RelatedFindings", To::Keep),
+        field("Remediation", To::Nested(&REMEDIATION, Column::RemediationText)),
+        field("Resources", To::Special(read_resources)),
+        field("Sample", To::Keep),
+        field("SchemaVersion", To::Keep),
+        field("Severity", To::Nested(&SEVERITY, Column::SeverityLabel)),
+        field("SourceUrl", To::Column(Column::SourceUrl)),
+        field("ThreatIntelIndicators", To::Keep),
+        field("Threats", To::Keep),
+        field("Title", To::Column(Column::Title)),
+        field("Types", To::Column(Column::Types)),
+        field("UpdatedAt", To::Column(Column::UpdatedAt)),
+        field("UserDefinedFields", To::Column(Column::UserDefinedFields)),
+        field("VerificationState", To::Column(Column::VerificationState)),
+        field("Vulnerabilities", To::Keep),
+        field("Workflow", To::Nested(&WORKFLOW, Column::WorkflowStatus)),
+        field("WorkflowState", To::Keep),
     ],
 };
 
@@ -70,12 +70,12 @@ static COMPLIANCE: Table = Table {
     path: "asff.Compliance",
     any_case: false,
     fields: &[
-        ("AssociatedStandards", To::Keep),
-        ("RelatedRequirements", To::Keep),
-        ("SecurityControlId", To::Keep),
-        ("SecurityControlParameters", To::Keep),
-        ("Status", To::Column(Column::ComplianceStatus)),
-        ("StatusReasons", To::Keep),
+        field("AssociatedStandards", To::Keep),
+        field("RelatedRequirements", To::Keep),
+        field("SecurityControlId", To::Keep),
+        field("SecurityControlParameters", To::Keep),
+        field("Status", To::Column(Column::ComplianceStatus)),
+        field("StatusReasons", To::Keep),
     ],
 };
 
@@ -83,24 +83,24 @@ static NOTE: Table = Table {
     path: "asff.Note",
     any_case: false,
     fields: &[
-        ("Text", To::Column(Column::NoteText)),
-        ("UpdatedAt", To::Column(Column::NoteUpdatedAt)),
-        ("UpdatedBy", To::Column(Column::NoteUpdatedBy)),
+        field("Text", To::Column(Column::NoteText)),
+        field("UpdatedAt", To::Column(Column::NoteUpdatedAt)),
+        field("UpdatedBy", To::Column(Column::NoteUpdatedBy)),
     ],
 };
 
 static REMEDIATION: Table = Table {
     path: "asff.Remediation",
     any_case: false,
-    fields: &[("Recommendation", To::Nested(&RECOMMENDATION, Column::RemediationText))],
+    fields: &[field("Recommendation", To::Nested(&RECOMMENDATION, Column::RemediationText))],
 };
 
 static RECOMMENDATION: Table = Table {
     path: "asff.Remediation.Recommendation",
     any_case: false,
     fields: &[
-        ("Text", To::Column(Column::RemediationText)),
-        ("Url", To::Column(Column::RemediationUrl)),
+        field("Text", To::Column(Column::RemediationText)),
+        field("Url", To::Column(Column::RemediationUrl)),
     ],
 };
 
@@ -108,17 +108,17 @@ static SEVERITY: Table = Table {
     path: "asff.Severity",
     any_case: false,
     fields: &[
-        ("Label", To::Column(Column::SeverityLabel)),
-        ("Normalized", To::Column(Column::SeverityNormalized)),
-        ("Original", To::Column(Column::SeverityOriginal)),
-        ("Product", To::Keep),
+        field("Label", To::Column(Column::SeverityLabel)),
+        field("Normalized", To::Column(Column::SeverityNormalized)),
+        field("Original", To::Column(Column::SeverityOriginal)),
+        field("Product", To::Keep),
     ],
 };
 
 static WORKFLOW: Table = Table {
     path: "asff.Workflow",
     any_case: false,
-    fields: &[("Status", To::Column(Column::WorkflowStatus))],
+    fields: &[field("Status", To::Column(Column::WorkflowStatus))],
 };
 
 /// The finding's id.

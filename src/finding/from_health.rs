@@ -9,7 +9,7 @@ use std::cmp::Ordering;
 
 use crate::finding::arn::{self, Arn};
 use crate::finding::columns::Column;
-use crate::finding::fields::{Table, To, get_any_case, walk, walk_elements};
+use crate::finding::fields::{Table, To, field, get_any_case, walk, walk_elements};
 use crate::finding::json::{Json, Object};
 use crate::finding::row::{
     Cell, Entity, Reading, Row, compare, is_absent, read_int, read_map, read_text, some_text,
@@ -21,26 +21,26 @@ pub(super) static DETAIL: Table = Table {
     path: "health",
     any_case: true,
     fields: &[
-        ("actionability", To::Column(Column::Actionability)),
-        ("affectedAccount", To::Column(Column::AccountId)),
-        ("affectedEntities", To::Special(read_entities)),
-        ("backupEvent", To::Delivery(Column::Backup)),
-        ("communicationId", To::Special(read_communication)),
-        ("endTime", To::Column(Column::EndTime)),
-        ("eventArn", To::Column(Column::FindingId)),
-        ("eventDescription", To::Special(read_descriptions)),
-        ("eventMetadata", To::Column(Column::Metadata)),
-        ("eventRegion", To::Column(Column::Region)),
-        ("eventScopeCode", To::Column(Column::EventScope)),
-        ("eventTypeCategory", To::Column(Column::EventTypeCategory)),
-        ("eventTypeCode", To::Column(Column::EventTypeCode)),
-        ("lastUpdatedTime", To::Column(Column::UpdatedAt)),
-        ("page", To::Column(Column::Page)),
-        ("personas", To::Column(Column::Personas)),
-        ("service", To::Column(Column::Service)),
-        ("startTime", To::Column(Column::StartTime)),
-        ("statusCode", To::Column(Column::StatusCode)),
-        ("totalPages", To::Column(Column::TotalPages)),
+        field("actionability", To::Column(Column::Actionability)),
+        field("affectedAccount", To::Column(Column::AccountId)),
+        field("affectedEntities", To::Special(read_entities)),
+        field("backupEvent", To::Delivery(Column::Backup)),
+        field("communicationId", To::Special(read_communication)),
+        field("endTime", To::Column(Column::EndTime)),
+        field("eventArn", To::Column(Column::FindingId)),
+        field("eventDescription", To::Special(read_descriptions)),
+        field("eventMetadata", To::Column(Column::Metadata)),
+        field("eventRegion", To::Column(Column::Region)),
+        field("eventScopeCode", To::Column(Column::EventScope)),
+        field("eventTypeCategory", To::Column(Column::EventTypeCategory)),
+        field("eventTypeCode", To::Column(Column::EventTypeCode)),
+        field("lastUpdatedTime", To::Column(Column::UpdatedAt)),
+        field("page", To::Column(Column::Page)),
+        field("personas", To::Column(Column::Personas)),
+        field("service", To::Column(Column::Service)),
+        field("startTime", To::Column(Column::StartTime)),
+        field("statusCode", To::Column(Column::StatusCode)),
+        field("totalPages", To::Column(Column::TotalPages)),
     ],
 };
 

@@ -104,9 +104,29 @@ pub fn row_id(
     xxh3_128(buffer)
 }
 
-/// A hash as it stands in the table.
-pub fn hex(hash: u128) -> String {
-    format!("{hash:032x}")
+/// How many digits a hash has.
+pub const HEX_DIGITS: usize = 32;
+
+/// A hash as it stands in the table: lower-case hex digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hex([u8; HEX_DIGITS]);
+
+impl Hex {
+    /// The digits.
+    pub fn as_str(&self) -> &str {
+        // Digits are ASCII, so this is never the empty text.
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+/// The digits of a hash.
+pub fn hex(hash: u128) -> Hex {
+    let digit = |half: u8| if half < 10 { b'0' + half } else { b'a' + half - 10 };
+    let mut digits = [0; HEX_DIGITS];
+    for (pair, byte) in digits.as_chunks_mut().0.iter_mut().zip(hash.to_be_bytes()) {
+        *pair = [digit(byte >> 4), digit(byte & 0xf)];
+    }
+    Hex(digits)
 }
 
 fn is_left_out(shape: Shape, name: &str) -> bool {
@@ -360,7 +380,7 @@ mod tests {
     ];
 
     fn hash(shape: Shape, text: &str) -> String {
-        hex(content_hash(shape, &Json::leaked(text).unwrap(), &mut Vec::new()))
+        hex(content_hash(shape, &Json::leaked(text).unwrap(), &mut Vec::new())).as_str().to_owned()
     }
 
     const fn key<'a>(
@@ -486,7 +506,7 @@ mod tests {
         assert_eq!(IDENTITY_VERSION, 1);
         for (shape, body, key, ms, expected_hash, expected_id) in VECTORS {
             let hash = hash(shape, body);
-            let id = hex(row_id(ms, &key, &hash, &mut Vec::new()));
+            let id = hex(row_id(ms, &key, &hash, &mut Vec::new())).as_str().to_owned();
             assert_eq!((hash.as_str(), id.as_str()), (expected_hash, expected_id), "{body}");
         }
     }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::finding::columns::{COLUMNS, Column};
 use crate::finding::envelope::{Envelope, Shape};
-use crate::finding::fields::{Table, To};
+use crate::finding::fields::{Field, Table, To};
 use crate::finding::json::Json;
 use crate::finding::row::Cell;
 use crate::finding::tally::Tally;
@@ -26,7 +26,7 @@ fn table(shape: Shape) -> &'static Table {
 
 /// The names of a schema, those in nested tables too.
 fn names(table: &Table, names: &mut Vec<&'static str>) {
-    for (name, to) in table.fields {
+    for Field { name, to, .. } in table.fields {
         names.push(name);
         if let To::Nested(nested, _) = to {
             self::names(nested, names);
@@ -105,7 +105,7 @@ fn value(shape: Shape) -> impl Strategy<Value = Value> {
 
 /// A finding that has an identity, and else may have anything.
 fn finding(shape: Shape) -> impl Strategy<Value = Map<String, Value>> {
-    let mut top: Vec<&'static str> = table(shape).fields.iter().map(|field| field.0).collect();
+    let mut top: Vec<&'static str> = table(shape).fields.iter().map(|field| field.name).collect();
     top.extend(MORE_NAMES);
     prop::collection::vec((prop::sample::select(top), value(shape)), 0..14).prop_map(
         move |members| {

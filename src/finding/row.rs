@@ -25,6 +25,8 @@ pub(super) enum Cell<'j> {
     #[default]
     Null,
     Text(Cow<'j, str>),
+    /// A hash, which stands as its hex digits.
+    Id(u128),
     Int(i32),
     Long(i64),
     /// Milliseconds since 1970, UTC.
@@ -303,8 +305,9 @@ pub(super) fn term(column: Column, text: &str) -> &str {
 pub(super) fn compare(left: &Json<'_>, right: &Json<'_>) -> Ordering {
     match (left, right) {
         (Json::Bool(left), Json::Bool(right)) => left.cmp(right),
-        (Json::Number(left), Json::Number(right)) => left.cmp(right),
-        (Json::String(left), Json::String(right)) => left.cmp(right),
+        (Json::Number(left), Json::Number(right)) | (Json::String(left), Json::String(right)) => {
+            left.cmp(right)
+        }
         (Json::Array(left), Json::Array(right)) => {
             let elements = left.iter().zip(*right).map(|(left, right)| compare(left, right));
             first_difference(elements).then(left.len().cmp(&right.len()))

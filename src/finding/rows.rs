@@ -121,8 +121,9 @@ impl RowsBuilder {
         assert!(self.bytes < BATCH_BYTES_MAX, "a full batch must be finished first");
         let (cells, key) = self.assemble(found, place, span, tally)?;
         self.bytes += self.row_bytes;
+        let row = self.keys.len();
         for (column, cell) in self.columns.iter_mut().zip(&cells) {
-            self.bytes += column.append(cell);
+            self.bytes += column.set(row, cell);
         }
         self.keys.push(key);
         Ok(())
@@ -132,7 +133,7 @@ impl RowsBuilder {
     pub(super) fn assemble<'j>(
         &mut self,
         found: &Found<'j>,
-        place: &Place,
+        place: &'j Place,
         span: &Span,
         tally: &mut Tally,
     ) -> Result<([Cell<'j>; COLUMN_COUNT], RowKey), Refusal> {
@@ -172,9 +173,10 @@ impl RowsBuilder {
             account: named.account,
             second: clock.event_ms.filter(|_| named.has_second).map(|ms| ms.div_euclid(1000)),
         };
-        let row_id = identity::row_id(clock.reported_ms, &key, &content_hash, &mut self.hashed);
-        row.set_text(Column::ContentHash, content_hash);
-        row.set_text(Column::RowId, identity::hex(row_id));
+        let row_id =
+            identity::row_id(clock.reported_ms, &key, content_hash.as_str(), &mut self.hashed);
+        row.set(Column::ContentHash, Cell::Id(hash));
+        row.set(Column::RowId, Cell::Id(row_id));
         RowKey {
             row_id,
             reported_at_ms: clock.reported_ms,
@@ -216,7 +218,9 @@ impl RowsBuilder {
     /// The rows; the builder is empty again.
     #[expect(clippy::expect_used, reason = "each column has a cell of its kind for each row")]
     pub fn finish(&mut self) -> Rows {
-        let arrays: Vec<ArrayRef> = self.columns.iter_mut().map(ColumnBuilder::finish).collect();
+        let rows = self.keys.len();
+        let arrays: Vec<ArrayRef> =
+            self.columns.iter_mut().map(|column| column.finish(rows)).collect();
         let batch = RecordBatch::try_new(schema(), arrays).expect("the columns fit the schema");
         self.bytes = 0;
         Rows { batch, keys: std::mem::take(&mut self.keys) }
@@ -325,7 +329,7 @@ fn fill_head<'j>(
     found: &Found<'j>,
     clock: &Clock,
     named: &Named<'j>,
-    place: &Place,
+    place: &'j Place,
     span: &Span,
 ) {
     row.set(Column::ReportedAt, Cell::Time(clock.reported_ms));
@@ -337,7 +341,7 @@ fn fill_head<'j>(
     fill_envelope(row, &envelope, clock);
     row.set(Column::FindingId, Cell::Text(named.id.clone()));
     row.set_text(Column::AccountId, named.account);
-    row.set_text(Column::SourceObject, place.object.to_string());
+    row.set_text(Column::SourceObject, place.object.as_ref());
     let length = span.range.end.saturating_sub(span.range.start);
     row.set(Column::SourceOffset, Cell::Long(long(span.range.start)));
     row.set(Column::SourceLength, Cell::Long(long(length)));
@@ -418,8 +422,8 @@ mod tests {
         assert_eq!((event.ordinal, finding.ordinal), (2, 2));
         let column = |column: Column| rows.batch.column(column as usize);
         let ids = column(Column::RowId).as_string::<i32>();
-        assert_eq!(ids.value(0), identity::hex(event.row_id));
-        assert_eq!(ids.value(1), identity::hex(finding.row_id));
+        assert_eq!(ids.value(0), identity::hex(event.row_id).as_str());
+        assert_eq!(ids.value(1), identity::hex(finding.row_id).as_str());
         let times = column(Column::ReportedAt).as_primitive::<TimestampMillisecondType>();
         assert_eq!(times.values().to_vec(), [event.reported_at_ms, finding.reported_at_ms]);
         let lengths = column(Column::SourceLength).as_primitive::<Int64Type>();

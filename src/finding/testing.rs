@@ -39,7 +39,8 @@ pub(super) fn assemble<'j>(
     tally: &mut Tally,
 ) -> Result<Assembled<'j>, Refusal> {
     let found = Found { shape, body, envelope };
-    RowsBuilder::new().assemble(&found, &place(), &span(), tally)
+    let place: &'static Place = Box::leak(Box::new(place()));
+    RowsBuilder::new().assemble(&found, place, &span(), tally)
 }
 
 /// The row of a finding, a line for each column that is not null, then what was counted. Hashes and
@@ -59,6 +60,7 @@ pub(super) fn show(shape: Shape, text: &str, envelope: Option<Envelope<'_>>) -> 
         }
         match cell {
             Cell::Null => {}
+            Cell::Id(id) => writeln!(shown, "{}: {id:032x}", spec.name).unwrap(),
             Cell::Text(text) => writeln!(shown, "{}: {text}", spec.name).unwrap(),
             Cell::Time(ms) => writeln!(shown, "{}: {}", spec.name, instant(*ms)).unwrap(),
             Cell::Int(value) => writeln!(shown, "{}: {value}", spec.name).unwrap(),

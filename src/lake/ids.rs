@@ -70,7 +70,7 @@ impl Hasher for IdHasher {
 
 /// The 32 lower-case hex digits of an identity.
 pub fn id_text(id: u128) -> String {
-    format!("{id:032x}")
+    crate::finding::identity::hex(id).as_str().to_owned()
 }
 
 /// Reads 32 lower-case hex digits; `None` for any other text.

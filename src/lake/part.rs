@@ -51,7 +51,7 @@ const WRITE_BATCH_ROWS: usize = 256;
 const STATISTICS_BYTES_MAX: usize = 128;
 /// On rows of a generated archive level 3 gives files 2 % smaller than level 1 in about the same time,
 /// level 6 8 % smaller in more than twice the time (measured with PyArrow 26 on 27,000 rows).
-const ZSTD_LEVEL: i32 = 3;
+const ZSTD_LEVEL: i32 = 1;
 const BLOOM_FALSE_POSITIVES: f64 = 0.01;
 
 /// Readers parse this as `<program> version <version>`; older ones distrust statistics if they cannot.

@@ -3,7 +3,8 @@
 //! In: one or many members, which may be cut anywhere inside a record. Out: their content, one after
 //! the other. Zero bytes after a member are padding; anything else there is a fault, after the content.
 
-use flate2::{Crc, Decompress, FlushDecompress, Status};
+use crc32fast::Hasher;
+use flate2::{Decompress, FlushDecompress, Status};
 
 use crate::archive::unpack::UnpackFault;
 use crate::archive::unpack::input::{Input, Layer};
@@ -11,7 +12,7 @@ use crate::archive::unpack::input::{Input, Layer};
 /// One deflate stream, with the checksum and the lengths of its content.
 pub(super) struct Inflater {
     raw: Decompress,
-    crc: Crc,
+    crc: Hasher,
     /// A fault found in the call that gave the last bytes.
     fault: Option<String>,
 }
@@ -47,7 +48,7 @@ const RESERVED: u8 = 0b1110_0000;
 
 impl Inflater {
     pub(super) fn new() -> Self {
-        Self { raw: Decompress::new(false), crc: Crc::new(), fault: None }
+        Self { raw: Decompress::new(false), crc: Hasher::new(), fault: None }
     }
 
     /// Makes ready for another stream.
@@ -58,7 +59,7 @@ impl Inflater {
     }
 
     pub(super) fn crc(&self) -> u32 {
-        self.crc.sum()
+        self.crc.clone().finalize()
     }
 
     pub(super) fn compressed_bytes(&self) -> u64 {

@@ -4,10 +4,10 @@
 //! [`reference`](super::reference) gives, or a [`Doubt`]. It takes nothing that the reference refuses; of
 //! what it refuses, only `Doubt::Unsure` may be JSON all the same. Recursion ends at [`DEPTH_MAX`].
 
-use super::{Arena, DEPTH_MAX, Json, Member, Object};
+use super::{Arena, DEPTH_MAX, Json, Member, Object, Order};
 
-/// How many bytes of a string are looked at at once; the compiler makes vector code of it.
-const LANES: usize = 16;
+/// How many members and elements most documents have open at once.
+const OPEN_MEMBERS: usize = 64;
 
 /// Why a text was not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,8 +37,9 @@ pub(super) fn parse_first<'a>(text: &'a str, arena: &'a Arena) -> Quick<(Json<'a
         bytes: text.as_bytes(),
         at: 0,
         arena,
-        elements: Vec::new(),
-        members: Vec::new(),
+        elements: Vec::with_capacity(OPEN_MEMBERS),
+        members: Vec::with_capacity(OPEN_MEMBERS),
+        order: Order::with_capacity(OPEN_MEMBERS),
         unescaped: String::new(),
     };
     let first = reader.token()?;
@@ -56,6 +57,7 @@ struct Reader<'a> {
     elements: Vec<Json<'a>>,
     /// Members of the objects that are open.
     members: Vec<Member<'a>>,
+    order: Order,
     unescaped: String,
 }
 
@@ -134,7 +136,7 @@ impl<'a> Reader<'a> {
                 }
                 let first_of_value = self.token()?;
                 let value = self.value(first_of_value, depth)?;
-                self.members.push((name, value));
+                self.members.push(Member::new(name, value));
                 match self.token()? {
                     b',' => first = self.token()?,
                     b'}' => break,
@@ -142,8 +144,8 @@ impl<'a> Reader<'a> {
                 }
             }
         }
-        let members = self.members.get_mut(floor..).unwrap_or_default();
-        let object = Object::new(members, self.arena);
+        let members = self.members.get(floor..).unwrap_or_default();
+        let object = Object::new(members, &mut self.order, self.arena);
         self.members.truncate(floor);
         Ok(Json::Object(object))
     }
@@ -162,13 +164,12 @@ impl<'a> Reader<'a> {
     /// The offset of the next quote, backslash or control character.
     fn plain(&self) -> Quick<usize> {
         let mut at = self.at;
-        while let Some(chunk) = self.bytes.get(at..).and_then(<[u8]>::first_chunk::<LANES>) {
-            let hits = chunk.map(|byte| u8::from(byte == b'"' || byte == b'\\' || byte < b' '));
-            let hits = u128::from_le_bytes(hits);
+        while let Some(chunk) = self.bytes.get(at..).and_then(<[u8]>::first_chunk) {
+            let hits = specials(u64::from_le_bytes(*chunk));
             if hits != 0 {
                 return Ok(at + (hits.trailing_zeros() / 8) as usize);
             }
-            at += LANES;
+            at += chunk.len();
         }
         let rest = self.bytes.get(at..).unwrap_or_default();
         let hit = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..b' '));
@@ -292,4 +293,16 @@ impl<'a> Reader<'a> {
     fn slice(&self, start: usize, end: usize) -> Quick<&'a str> {
         self.text.get(start..end).ok_or(Doubt::Unsure)
     }
+}
+
+/// Finds quotes, backslashes and control characters among eight bytes: the lowest bit that is set is
+/// the highest of the first one's byte. (Bytes behind it may be marked wrongly, by a carry.)
+fn specials(word: u64) -> u64 {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x80 * EACH;
+    let is_zero = |word: u64| word.wrapping_sub(EACH) & !word;
+    let quote = is_zero(word ^ (u64::from(b'"') * EACH));
+    let backslash = is_zero(word ^ (u64::from(b'\\') * EACH));
+    let control = word.wrapping_sub(u64::from(b' ') * EACH) & !word;
+    (quote | backslash | control) & HIGH
 }

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
 
-use super::{Arena, Json, JsonError, JsonErrorKind, Object};
+use super::{Arena, Json, JsonError, JsonErrorKind, Member, Object, Order};
 
 /// How `serde_json` announces a number under its `arbitrary_precision` feature.
 const NUMBER_TOKEN: &str = "$serde_json::private::Number";
@@ -112,9 +112,9 @@ impl<'a> Visitor<'a> for Seed<'a> {
                     _ => Err(A::Error::custom("a number without text")),
                 };
             }
-            members.push((name, value));
+            members.push(Member::new(name, value));
         }
-        Ok(Json::Object(Object::new(&mut members, self.arena)))
+        Ok(Json::Object(Object::new(&members, &mut Order::new(), self.arena)))
     }
 }
 
