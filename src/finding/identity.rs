@@ -39,6 +39,8 @@
 //! digits, the second the envelope's time in whole seconds since 1970 in decimal digits. What is
 //! missing is the empty text; a native event with a communication id has no second.
 
+use std::ops::Range;
+
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::finding::envelope::Shape;
@@ -171,17 +173,20 @@ fn write_members(shape: Shape, object: &Object<'_>, out: &mut Vec<u8>) {
 /// An array whose order says nothing: its elements are sorted by their bytes.
 fn write_unordered(elements: &[Json<'_>], out: &mut Vec<u8>) {
     write_head(b'[', elements.len(), out);
-    let mut forms: Vec<Vec<u8>> = elements
-        .iter()
-        .map(|element| {
-            let mut form = Vec::new();
-            write_value(element, &mut form);
-            form
-        })
-        .collect();
-    forms.sort_unstable();
-    for form in forms {
-        out.extend_from_slice(&form);
+    let start = out.len();
+    let mut ends = Vec::with_capacity(elements.len());
+    for element in elements {
+        write_value(element, out);
+        ends.push(out.len());
+    }
+    let starts = std::iter::once(&start).chain(&ends);
+    let form = |range: Range<usize>| out.get(range).unwrap_or_default();
+    let mut forms: Vec<&[u8]> = starts.zip(&ends).map(|(from, to)| form(*from..*to)).collect();
+    if !forms.is_sorted() {
+        forms.sort_unstable();
+        let sorted = forms.concat();
+        out.truncate(start);
+        out.extend_from_slice(&sorted);
     }
 }
 

@@ -125,6 +125,10 @@ impl RowsBuilder {
         for (column, cell) in self.columns.iter_mut().zip(&cells) {
             self.bytes += column.set(row, cell);
         }
+        let unmapped = cells.into_iter().nth(Column::UnmappedJson as usize);
+        if let Some(Cell::Text(Cow::Owned(buffer))) = unmapped {
+            self.keep_buffer(buffer);
+        }
         self.keys.push(key);
         Ok(())
     }
@@ -190,13 +194,18 @@ impl RowsBuilder {
     fn take_leftovers<'j>(&mut self, row: Row<'j, '_>) -> [Cell<'j>; COLUMN_COUNT] {
         let Row { mut cells, leftovers, .. } = row;
         let (text, buffer) = leftovers.finish();
-        if buffer.capacity() <= BUFFER_KEPT_MAX {
-            self.leftovers = buffer;
-        }
+        self.keep_buffer(buffer);
         if let (Some(text), Some(cell)) = (text, cells.get_mut(Column::UnmappedJson as usize)) {
             *cell = Cell::Text(Cow::Owned(text));
         }
         cells
+    }
+
+    /// Keeps a buffer for the next row.
+    fn keep_buffer(&mut self, buffer: String) {
+        if buffer.capacity() <= BUFFER_KEPT_MAX {
+            self.leftovers = buffer;
+        }
     }
 
     /// How many rows there are.

@@ -13,6 +13,7 @@
 mod quick;
 mod reference;
 
+use std::cell::Cell;
 use std::fmt::{self, Write as _};
 
 use bumpalo::Bump;
@@ -27,17 +28,36 @@ const ARENA_KEPT_MAX: usize = 1 << 20;
 
 /// Where trees keep their arrays, objects and unescaped texts: one block that is used again for
 /// document after document.
+#[derive(Default)]
+pub struct Arena {
+    bump: Bump,
+    /// Lent to the reader.
+    scratch: Cell<Scratch>,
+}
+
+/// What a reader needs for a moment.
 #[derive(Debug, Default)]
-pub struct Arena(Bump);
+struct Scratch {
+    text: String,
+    order: Order,
+}
 
 impl Arena {
     /// Forgets all trees.
     pub fn reset(&mut self) {
-        if self.0.allocated_bytes() > ARENA_KEPT_MAX {
-            self.0 = Bump::new();
+        let scratch = self.scratch.get_mut();
+        let scratch_bytes = scratch.text.capacity() + scratch.order.capacity() * 16;
+        if self.bump.allocated_bytes().max(scratch_bytes) > ARENA_KEPT_MAX {
+            *self = Self::default();
         } else {
-            self.0.reset();
+            self.bump.reset();
         }
+    }
+}
+
+impl fmt::Debug for Arena {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Arena").field("bytes", &self.bump.allocated_bytes()).finish_non_exhaustive()
     }
 }
 
@@ -224,7 +244,7 @@ impl<'a> Object<'a> {
             one.start < two.start || one.start == two.start && one.name < two.name
         };
         if members.is_sorted_by(follows) {
-            return Self { members: arena.0.alloc_slice_copy(members) };
+            return Self { members: arena.bump.alloc_slice_copy(members) };
         }
         let name = |at: usize| members.get(at).map(|member| member.name);
         order.clear();
@@ -235,7 +255,7 @@ impl<'a> Object<'a> {
         });
         order.dedup_by(|later, kept| later.0 == kept.0 && name(later.1) == name(kept.1));
         let sorted = order.iter().map(|(_, at)| members.get(*at).copied().unwrap_or_default());
-        Self { members: arena.0.alloc_slice_fill_iter(sorted) }
+        Self { members: arena.bump.alloc_slice_fill_iter(sorted) }
     }
 
     /// The member `name`.

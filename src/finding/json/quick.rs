@@ -4,7 +4,9 @@
 //! [`reference`](super::reference) gives, or a [`Doubt`]. It takes nothing that the reference refuses; of
 //! what it refuses, only `Doubt::Unsure` may be JSON all the same. Recursion ends at [`DEPTH_MAX`].
 
-use super::{Arena, DEPTH_MAX, Json, Member, Object, Order};
+use bumpalo::collections::Vec as BumpVec;
+
+use super::{Arena, DEPTH_MAX, Json, Member, Object, Scratch};
 
 /// How many members and elements most documents have open at once.
 const OPEN_MEMBERS: usize = 64;
@@ -37,14 +39,14 @@ pub(super) fn parse_first<'a>(text: &'a str, arena: &'a Arena) -> Quick<(Json<'a
         bytes: text.as_bytes(),
         at: 0,
         arena,
-        elements: Vec::with_capacity(OPEN_MEMBERS),
-        members: Vec::with_capacity(OPEN_MEMBERS),
-        order: Order::with_capacity(OPEN_MEMBERS),
-        unescaped: String::new(),
+        elements: BumpVec::with_capacity_in(OPEN_MEMBERS, &arena.bump),
+        members: BumpVec::with_capacity_in(OPEN_MEMBERS, &arena.bump),
+        scratch: arena.scratch.take(),
     };
-    let first = reader.token()?;
-    let json = reader.value(first, 0)?;
-    Ok((json, reader.at))
+    let json = reader.token().and_then(|first| reader.value(first, 0));
+    let Reader { at, scratch, .. } = reader;
+    arena.scratch.set(scratch);
+    Ok((json?, at))
 }
 
 struct Reader<'a> {
@@ -54,11 +56,10 @@ struct Reader<'a> {
     at: usize,
     arena: &'a Arena,
     /// Elements of the arrays that are open, the outermost first.
-    elements: Vec<Json<'a>>,
+    elements: BumpVec<'a, Json<'a>>,
     /// Members of the objects that are open.
-    members: Vec<Member<'a>>,
-    order: Order,
-    unescaped: String,
+    members: BumpVec<'a, Member<'a>>,
+    scratch: Scratch,
 }
 
 impl<'a> Reader<'a> {
@@ -117,7 +118,7 @@ impl<'a> Reader<'a> {
             }
         }
         let elements = self.elements.get(floor..).unwrap_or_default();
-        let elements = self.arena.0.alloc_slice_copy(elements);
+        let elements = self.arena.bump.alloc_slice_copy(elements);
         self.elements.truncate(floor);
         Ok(Json::Array(elements))
     }
@@ -145,7 +146,7 @@ impl<'a> Reader<'a> {
             }
         }
         let members = self.members.get(floor..).unwrap_or_default();
-        let object = Object::new(members, &mut self.order, self.arena);
+        let object = Object::new(members, &mut self.scratch.order, self.arena);
         self.members.truncate(floor);
         Ok(Json::Object(object))
     }
@@ -178,17 +179,17 @@ impl<'a> Reader<'a> {
 
     /// Reads the string from `start` on, whose first escape is at `end`.
     fn escaped(&mut self, start: usize, end: usize) -> Quick<&'a str> {
-        self.unescaped.clear();
+        self.scratch.text.clear();
         let (mut start, mut end) = (start, end);
         loop {
             let plain = self.text.get(start..end).ok_or(Doubt::Unsure)?;
-            self.unescaped.push_str(plain);
+            self.scratch.text.push_str(plain);
             self.at = end + 1;
             match self.bytes.get(end) {
-                Some(b'"') => return Ok(self.arena.0.alloc_str(&self.unescaped)),
+                Some(b'"') => return Ok(self.arena.bump.alloc_str(&self.scratch.text)),
                 Some(b'\\') => {
                     let character = self.escape()?;
-                    self.unescaped.push(character);
+                    self.scratch.text.push(character);
                 }
                 _ => return Err(Doubt::Syntax),
             }
@@ -268,11 +269,11 @@ impl<'a> Reader<'a> {
         let exponent_start = self.at;
         self.some_digits()?;
         let exponent = self.slice(exponent_start, self.at)?;
-        self.unescaped.clear();
+        self.scratch.text.clear();
         for text in [mantissa, "e", sign, exponent] {
-            self.unescaped.push_str(text);
+            self.scratch.text.push_str(text);
         }
-        Ok(Json::Number(self.arena.0.alloc_str(&self.unescaped)))
+        Ok(Json::Number(self.arena.bump.alloc_str(&self.scratch.text)))
     }
 
     fn digits(&mut self) {

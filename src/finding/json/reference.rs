@@ -77,11 +77,11 @@ impl<'a> Visitor<'a> for Seed<'a> {
     }
 
     fn visit_u64<E>(self, integer: u64) -> Result<Json<'a>, E> {
-        Ok(Json::Number(self.arena.0.alloc_str(&integer.to_string())))
+        Ok(Json::Number(self.arena.bump.alloc_str(&integer.to_string())))
     }
 
     fn visit_i64<E>(self, integer: i64) -> Result<Json<'a>, E> {
-        Ok(Json::Number(self.arena.0.alloc_str(&integer.to_string())))
+        Ok(Json::Number(self.arena.bump.alloc_str(&integer.to_string())))
     }
 
     fn visit_borrowed_str<E>(self, text: &'a str) -> Result<Json<'a>, E> {
@@ -89,7 +89,7 @@ impl<'a> Visitor<'a> for Seed<'a> {
     }
 
     fn visit_str<E>(self, text: &str) -> Result<Json<'a>, E> {
-        Ok(Json::String(self.arena.0.alloc_str(text)))
+        Ok(Json::String(self.arena.bump.alloc_str(text)))
     }
 
     fn visit_seq<A: SeqAccess<'a>>(self, mut access: A) -> Result<Json<'a>, A::Error> {
@@ -97,7 +97,7 @@ impl<'a> Visitor<'a> for Seed<'a> {
         while let Some(element) = access.next_element_seed(self)? {
             elements.push(element);
         }
-        Ok(Json::Array(self.arena.0.alloc_slice_copy(&elements)))
+        Ok(Json::Array(self.arena.bump.alloc_slice_copy(&elements)))
     }
 
     fn visit_map<A: MapAccess<'a>>(self, mut access: A) -> Result<Json<'a>, A::Error> {
@@ -146,6 +146,6 @@ impl<'a> Visitor<'a> for NameSeed<'a> {
     }
 
     fn visit_str<E>(self, name: &str) -> Result<(&'a str, bool), E> {
-        Ok((self.arena.0.alloc_str(name), false))
+        Ok((self.arena.bump.alloc_str(name), false))
     }
 }
