@@ -12,6 +12,7 @@
 //! nesting of 127 levels; [`REJECT_BYTES_MAX`] bytes kept of a reject. Each byte is looked at a few
 //! times at most, whatever the bytes are: [`Splitter::work_bytes`] counts.
 
+mod between;
 mod bounds;
 mod guess;
 mod lane;
@@ -26,11 +27,11 @@ mod tests;
 use std::fmt;
 use std::ops::Range;
 
+use crate::archive::split::between::Separator;
 use crate::archive::split::bounds::Bounds;
 use crate::archive::split::guess::Guess;
 use crate::archive::split::lane::Fate;
 use crate::archive::split::recover::{Recovery, Status};
-use crate::archive::split::scalars::is_scalars;
 use crate::archive::split::window::Window;
 use crate::finding::json::{Arena, Doubt, Json, JsonError, JsonErrorKind};
 use crate::finding::reject::{REJECT_BYTES_MAX, Reason};
@@ -39,10 +40,6 @@ pub use crate::archive::split::repair::{Parsed, parse};
 
 /// How far the slow reader goes ahead at once.
 const ADVANCE_BYTES: u64 = 4 << 10;
-
-/// How much white space may stand between `{` and the first name for the two to end a run of bytes
-/// that are no JSON.
-const LOOK_AHEAD_BYTES: u64 = 256;
 
 /// How to split.
 #[derive(Debug, Clone, Copy)]
@@ -125,15 +122,6 @@ enum Found {
     Value(Range<u64>),
     /// A reject, whose bytes are held.
     Reject { range: Range<u64>, reason: Reason, detail: String },
-}
-
-/// What stands at a place between documents.
-enum Separator {
-    Bytes(u64),
-    /// It depends on bytes that are not there yet.
-    Unsure,
-    None,
-    End,
 }
 
 impl Splitter {
@@ -313,81 +301,6 @@ impl Splitter {
         } else {
             State::Value { start, bounds: Bounds::new(start), is_guessed: false }
         }
-    }
-
-    fn separator(&self, at: u64) -> Separator {
-        let Some(first) = self.window.byte(at) else { return Separator::End };
-        let sure = if self.finished { Separator::None } else { Separator::Unsure };
-        match first {
-            b' ' | b'\t' | b'\n' | b'\r' | b',' => Separator::Bytes(1),
-            b'\\' => match self.window.byte(at + 1) {
-                Some(b'n' | b'r') => Separator::Bytes(2),
-                Some(_) => Separator::None,
-                None => sure,
-            },
-            0xef => match (self.window.byte(at + 1), self.window.byte(at + 2)) {
-                (Some(0xbb), Some(0xbf)) => Separator::Bytes(3),
-                (Some(0xbb) | None, None) => sure,
-                _ => Separator::None,
-            },
-            _ => Separator::None,
-        }
-    }
-
-    /// Goes on in bytes that are no document, up to what may be one.
-    fn junk(&mut self, start: u64, mut end: u64) -> Found {
-        let before = self.at;
-        let ends = loop {
-            match self.separator(self.at) {
-                Separator::Bytes(bytes) => {
-                    self.at += bytes;
-                    continue;
-                }
-                Separator::Unsure => break false,
-                Separator::End => break self.finished,
-                Separator::None => {}
-            }
-            match self.window.byte(self.at) {
-                // The first byte is what made it junk.
-                Some(b']') if self.in_array && end > start => break true,
-                Some(b'{') => match self.has_name(self.at + 1) {
-                    Some(true) => break true,
-                    Some(false) => {}
-                    None => break false,
-                },
-                _ => {}
-            }
-            self.at += 1;
-            end = self.at;
-        };
-        self.work += self.at - before;
-        self.hold(self.at);
-        if !ends {
-            self.state = State::Junk { start, end };
-            return Found::End;
-        }
-        self.state = State::Between;
-        self.between += self.at - end;
-        self.held.truncate(usize::try_from(end - start).unwrap_or(usize::MAX));
-        let (reason, detail) = if is_scalars(&self.held) {
-            (Reason::Scalars, "top-level values that are neither an object nor an array")
-        } else {
-            (Reason::NotJson, "bytes that are no JSON document")
-        };
-        Found::Reject { range: start..end, reason, detail: detail.to_owned() }
-    }
-
-    /// Whether a member's name follows at `at`; `None` when that cannot be told yet. A quote stands
-    /// behind a bracket in no string, where it would have a backslash before it.
-    fn has_name(&self, at: u64) -> Option<bool> {
-        for offset in 0..LOOK_AHEAD_BYTES {
-            match self.window.byte(at + offset) {
-                Some(b' ' | b'\t' | b'\n' | b'\r') => {}
-                Some(byte) => return Some(byte == b'"'),
-                None => return self.finished.then_some(false),
-            }
-        }
-        Some(false)
     }
 
     /// Tells whether a value of a suspect region is valid.
