@@ -6,7 +6,8 @@
 //! a visible file that no commit names is touched only when that is asked for.
 //!
 //! Order: settings, unreadable done marks, bad checkpoints, open commits, copies into the quarantine, the
-//! commit, stray files. A history with a lost record is not touched but for what does not depend on it.
+//! commit, stray files. What a doubtful record names is left as it is; with a record lost, checkpoints
+//! are kept, since one of them may be all that still knows what it said.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -119,8 +120,11 @@ async fn attempt(
         }
     }
     for finding in findings {
+        // A record that was altered may just be the one that named it.
         let moves = finding.kind == Kind::PartWithdrawn
-            || (finding.kind == Kind::PartForeign && options.quarantine_foreign);
+            || (finding.kind == Kind::PartForeign
+                && options.quarantine_foreign
+                && doubtful(findings).is_empty());
         if moves {
             copy_away(lake, &finding.key).await?;
             lake.delete(&finding.key).await?;
@@ -190,6 +194,14 @@ fn partition_by(history: &History) -> Option<PartitionBy> {
     part.or_else(gone).map(crate::lake::layout::Partition::by)
 }
 
+/// Commits whose records are there and cannot be believed: what they name is left as it is.
+fn doubtful(findings: &[Finding]) -> BTreeSet<u64> {
+    let doubtful = findings.iter().filter(|finding| {
+        matches!(finding.kind, Kind::RecordAltered | Kind::RecordContradicts)
+    });
+    doubtful.filter_map(|finding| finding.commit).collect()
+}
+
 /// The commit that withdraws and reopens.
 async fn draft(
     log: &Log,
@@ -198,7 +210,10 @@ async fn draft(
     products: Option<Products>,
 ) -> anyhow::Result<Draft> {
     let mut withdrawn: BTreeSet<(String, u64)> = BTreeSet::new();
-    for finding in findings {
+    let doubtful = doubtful(findings);
+    let settled =
+        |finding: &&Finding| finding.commit.is_none_or(|commit| !doubtful.contains(&commit));
+    for finding in findings.iter().filter(settled) {
         let key = finding.key.as_str();
         if finding.kind.withdraws_part() && history.part(key).is_some() {
             withdrawn.extend(taken_out(log, history, key).await?);

@@ -167,6 +167,12 @@ impl History {
             let message = "has another content than its metadata says was written";
             self.findings.push(Finding::new(Kind::RecordAltered, &key, number, message));
         }
+        if record.number != number {
+            self.lost.insert(number);
+            let message = format!("says that it is number {}", record.number);
+            self.findings.push(Finding::new(Kind::RecordContradicts, key, number, message));
+            return Ok(());
+        }
         let objects = self.objects(log, &record).await?;
         self.check(number, &record, objects.as_ref());
         self.take(number, record, objects.as_ref());
@@ -201,9 +207,6 @@ impl History {
 
     fn check(&mut self, number: u64, record: &Record, objects: Option<&Objects>) {
         let mut wrong = Vec::new();
-        if record.number != number {
-            wrong.push(format!("says that it is number {}", record.number));
-        }
         if record.deduplicated_against + 1 != number {
             wrong.push(format!("was compared with version {}", record.deduplicated_against));
         }
