@@ -100,6 +100,25 @@ impl VerifyReport {
         let left = self.repaired.as_ref().map_or(&self.findings, |repaired| &repaired.left);
         left.is_empty()
     }
+
+    /// Adds what a later look found.
+    fn also(&mut self, findings: &[Finding]) {
+        for finding in findings {
+            if !self.findings.contains(finding) {
+                self.findings.push(finding.clone());
+            }
+        }
+        self.count();
+    }
+
+    fn count(&mut self) {
+        self.findings.sort();
+        self.findings.dedup();
+        self.by_kind.clear();
+        for finding in &self.findings {
+            *self.by_kind.entry(finding.kind.name()).or_default() += 1;
+        }
+    }
 }
 
 /// Verifies, and repairs when that is asked for.
@@ -141,9 +160,7 @@ async fn look(options: &VerifyOptions) -> anyhow::Result<(VerifyReport, History)
     let mut report = begin(options, &history);
     let mut suspected = Vec::new();
     suspected.extend(check_config(lake).await?);
-    if history.lost.is_empty() && !history.findings.iter().any(|found| found.kind.is_of_history()) {
-        suspected.extend(answers_of(&log, &history).await?);
-    }
+    suspected.extend(answers::compare(&log, &history).await?);
     suspected.extend(check_parts(options, &history, &mut report.notes).await?);
     let seen = visible::look(lake, &history).await?;
     suspected.extend(seen.findings);
@@ -160,12 +177,8 @@ async fn look(options: &VerifyOptions) -> anyhow::Result<(VerifyReport, History)
         report.notes.push(Note::new("commit_open", done_key(open), message));
     }
     report.notes.extend(history.notes.iter().cloned());
-    report.findings.sort();
-    report.findings.dedup();
+    report.count();
     report.notes.sort();
-    for finding in &report.findings {
-        *report.by_kind.entry(finding.kind.name()).or_default() += 1;
-    }
     Ok((report, history))
 }
 
@@ -198,14 +211,6 @@ async fn check_config(lake: &dyn Store) -> LakeResult<Option<Finding>> {
         Err(error) => return Err(error),
     };
     Ok(Some(Finding::new(kind, CONFIG, None, message)))
-}
-
-/// What the ledger answers; a log that cannot be folded has told of its damage already.
-async fn answers_of(log: &Log, history: &History) -> LakeResult<Vec<Finding>> {
-    match answers::compare(log, history).await {
-        Err(LakeError::Damaged { .. }) => Ok(Vec::new()),
-        compared => compared,
-    }
 }
 
 /// Every part, and the rows of every partition.

@@ -48,36 +48,58 @@ pub struct RepairReport {
     pub mended: Vec<String>,
     /// What is still wrong.
     pub left: Vec<Finding>,
+    #[serde(skip)]
+    unmended: Vec<Finding>,
 }
 
-/// Verifies and mends.
+/// Verifies and mends, until nothing is wrong or nothing more can be done.
 pub(super) async fn repair(options: &VerifyOptions) -> anyhow::Result<VerifyReport> {
     let log = Log::new(Arc::clone(&options.lake));
-    let mut done = RepairReport::default();
-    let mut first: Option<VerifyReport> = None;
-    for _ in 0..ATTEMPTS {
-        let (report, history) = Box::pin(look(options)).await?;
-        let findings = report.findings.clone();
-        first.get_or_insert(report);
-        if findings.is_empty() {
-            break;
-        }
-        let ended = Box::pin(attempt(options, &log, &history, &findings, &mut done)).await?;
-        if ended {
-            break;
-        }
-    }
-    // What is left is looked for once more, without reading the archive again.
-    let quiet = VerifyOptions {
+    // What was mended is looked at once more, without reading the archive again.
+    let again = VerifyOptions {
         deep: None,
         progress: Arc::new(Progress::default()),
         ..options.clone()
     };
-    let (last, _) = Box::pin(look(&quiet)).await?;
-    done.left = last.findings;
-    let mut report = first.unwrap_or_default();
+    let mut done = RepairReport::default();
+    let mut report: Option<VerifyReport> = None;
+    let mut before: Option<Vec<Finding>> = None;
+    for _ in 0..ATTEMPTS {
+        let asked = if before.is_some() { &again } else { options };
+        let (seen, history) = Box::pin(look(asked)).await?;
+        done.left.clone_from(&seen.findings);
+        let findings = seen.findings.clone();
+        match &mut report {
+            None => report = Some(seen),
+            Some(report) => report.also(&findings),
+        }
+        if findings.is_empty() || before.as_ref() == Some(&findings) {
+            break;
+        }
+        if Box::pin(attempt(options, &log, &history, &findings, &mut done)).await? {
+            done.unmended.extend(unmended(&history, &findings));
+            before = Some(findings);
+        }
+    }
+    let unmended = std::mem::take(&mut done.unmended);
+    done.left.extend(unmended);
+    done.left.sort();
+    done.left.dedup();
+    let mut report = report.unwrap_or_default();
     report.repaired = Some(done);
     Ok(report)
+}
+
+/// What the deep pass found and no commit could mend: a later look does not read the archive.
+fn unmended(history: &History, findings: &[Finding]) -> Vec<Finding> {
+    let doubtful = doubtful(findings);
+    let is_unmended = |finding: &&Finding| {
+        let is_deep =
+            matches!(finding.kind, Kind::RowMissing | Kind::RowDiffers | Kind::RowUnexplained);
+        let commit = finding.commit.filter(|commit| !doubtful.contains(commit));
+        is_deep && commit.is_none_or(|commit| !history.commits.contains_key(&commit))
+    };
+    findings.iter().filter(is_unmended).cloned().collect()
 }
 
 /// `false` when another run has committed meanwhile: look again.

@@ -6,7 +6,7 @@
 
 use super::{Finding, History, Kind};
 use crate::lake::checkpoint;
-use crate::lake::error::LakeResult;
+use crate::lake::error::{LakeError, LakeResult};
 use crate::lake::layout::checkpoint_key;
 use crate::lake::ledger::Ledger;
 use crate::lake::log::Log;
@@ -17,16 +17,20 @@ use super::sources::read_commit;
 /// Compares every checkpoint with the log, and the log with `history`, which was folded by other code.
 pub async fn compare(log: &Log, history: &History) -> LakeResult<Vec<Finding>> {
     let mut findings = Vec::new();
-    let mut folded = Ledger::default();
-    log.look(&mut folded).await?;
-    if folded.version() == history.version {
-        findings.extend(sums(&folded, history));
+    let mut folded = fold(log, history).await?;
+    if let Some(folded) = folded.as_ref().filter(|folded| folded.version() == history.version) {
+        findings.extend(sums(folded, history));
     }
     for number in log.checkpoints().await? {
         let key = checkpoint_key(number);
         let Some(bytes) = log.get(&key).await? else { continue };
+        let of_this_log = |held: LakeResult<bool>| match held {
+            // Its record cannot be read, which is told elsewhere.
+            Err(LakeError::Damaged { .. }) => Ok(true),
+            known => known,
+        };
         let mut held = match checkpoint::decode(&bytes, number) {
-            Ok(held) if log.is_of_this_log(&held).await? => held,
+            Ok(held) if of_this_log(log.is_of_this_log(&held).await)? => held,
             Ok(_) => {
                 let message = "is of another log";
                 findings.push(Finding::new(Kind::CheckpointUnreadable, key, number, message));
@@ -38,18 +42,32 @@ pub async fn compare(log: &Log, history: &History) -> LakeResult<Vec<Finding>> {
                 continue;
             }
         };
+        let Some(folded) = &mut folded else { continue };
         log.look(&mut held).await?;
         // Commits may come in between; both are brought to the same one.
         if held.version() != folded.version() {
-            log.look(&mut folded).await?;
+            log.look(folded).await?;
         }
         if held.version() == folded.version()
-            && let Some(message) = differ(log, &held, &folded).await?
+            && let Some(message) = differ(log, &held, folded).await?
         {
             findings.push(Finding::new(Kind::LedgerLies, key, number, message));
         }
     }
     Ok(findings)
+}
+
+/// The log folded from its first record; `None` where it is damaged, which is told elsewhere.
+async fn fold(log: &Log, history: &History) -> LakeResult<Option<Ledger>> {
+    if history.findings.iter().any(|finding| finding.kind.is_of_history()) {
+        return Ok(None);
+    }
+    let mut folded = Ledger::default();
+    match log.look(&mut folded).await {
+        Ok(_) => Ok(Some(folded)),
+        Err(LakeError::Damaged { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// The first answer of a checkpoint that differs from the log's.
