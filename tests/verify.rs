@@ -1,10 +1,14 @@
 //! Damage done on purpose: what `verify` calls it, and that `--repair` and one run bring back the lake.
 
+#![allow(clippy::too_many_lines, reason = "a list of cases is as long as it is")]
+
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::fs;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use futures::future::{BoxFuture, LocalBoxFuture};
@@ -35,6 +39,80 @@ use jiff::tz::TimeZone;
 
 use crate::program::{Row, health_event, key, rows, undelivered, write};
 use crate::stores::{keys, put, with_s3};
+
+/// The page that shows the command at work.
+const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/verify.md");
+
+/// Two tests write to the page.
+static WRITING: Mutex<()> = Mutex::new(());
+
+/// Holds the page against what it should say, or writes it with `UPDATE=1`.
+fn hold_page(held: &str, made: &str) {
+    if std::env::var_os("UPDATE").is_some() {
+        fs::write(PAGE, made).unwrap();
+        return;
+    }
+    assert!(held == made, "`UPDATE=1 cargo test verify` makes docs/verify.md anew");
+}
+
+/// What differs from place to place: hashes, sizes and times.
+fn filtered(said: &str) -> String {
+    let mut shown = String::new();
+    let mut digits = String::new();
+    for letter in said.chars().chain(['\n']) {
+        if letter.is_ascii_digit() || ('a'..='f').contains(&letter) {
+            digits.push(letter);
+            continue;
+        }
+        let is_hash = digits.len() == 16;
+        shown += if is_hash { "3f9a0c1d2e4b5a67" } else { &digits };
+        digits.clear();
+        shown.push(letter);
+    }
+    let line = |line: &str| match line.strip_prefix("  log  ") {
+        Some(_) => format!("{} 80 KiB\n", line.rsplitn(3, ' ').nth(2).unwrap()),
+        None => format!("{}\n", line.trim_end()),
+    };
+    shown.trim_end().lines().map(line).collect()
+}
+
+/// Each command of the page gives what the page shows.
+#[test]
+fn the_page_shows_what_the_commands_say() {
+    let _writing = WRITING.lock().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let samples = concat!(env!("CARGO_MANIFEST_DIR"), "/samples");
+    std::os::unix::fs::symlink(samples, folder.path().join("samples")).unwrap();
+    let program = Path::new(env!("CARGO_BIN_EXE_healthtrail")).parent().unwrap();
+    let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap());
+    let page = fs::read_to_string(PAGE).unwrap();
+    let mut made = String::new();
+    let mut within = false;
+    for line in page.lines() {
+        if within && line != "```" {
+            let Some(typed) = line.strip_prefix("$ ") else { continue };
+            let mut shell = std::process::Command::new("sh");
+            let ran = shell
+                .args(["-c", typed])
+                .current_dir(folder.path())
+                .env("PATH", &path)
+                .output()
+                .unwrap();
+            let said = filtered(&String::from_utf8(ran.stdout).unwrap());
+            let complaint = filtered(&String::from_utf8(ran.stderr).unwrap());
+            writeln!(made, "{line}").unwrap();
+            made += &said;
+            made += &complaint;
+            if !ran.status.success() {
+                writeln!(made, "[exit code {}]", ran.status.code().unwrap()).unwrap();
+            }
+            continue;
+        }
+        within = line == "```console";
+        writeln!(made, "{line}").unwrap();
+    }
+    hold_page(&page, &made);
+}
 
 fn options(archive: &Arc<dyn Store>, lake: &Arc<dyn Store>) -> RunOptions {
     RunOptions {
@@ -76,8 +154,12 @@ fn asked(archive: &Arc<dyn Store>, lake: &Arc<dyn Store>) -> VerifyOptions {
 
 /// Ten objects on four days in four waves, with rejects and events that stand in several objects.
 async fn archive() -> Arc<dyn Store> {
+    archive_of(10).await
+}
+
+async fn archive_of(objects: u32) -> Arc<dyn Store> {
     let archive = Memory::new("archive");
-    for number in 0..10_u32 {
+    for number in 0..objects {
         let day = format!("2026-08-{:02}", 1 + number / 3);
         let mut events = String::new();
         for event in [number * 10, number * 10 + 1, number.saturating_sub(1) * 10] {
@@ -212,8 +294,7 @@ async fn list_beside(lake: &dyn Store) -> String {
 fn forged(bytes: &Bytes, column: &str, value: &str) -> Bytes {
     use arrow::array::{ArrayRef, AsArray as _, StringArray};
     use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-    let reader =
-        ParquetRecordBatchReaderBuilder::try_new(bytes.clone()).unwrap().build().unwrap();
+    let reader = ParquetRecordBatchReaderBuilder::try_new(bytes.clone()).unwrap().build().unwrap();
     let batches: Vec<_> = reader.map(Result::unwrap).collect();
     let batch = arrow::compute::concat_batches(&batches[0].schema(), &batches).unwrap();
     let at = batch.schema().index_of(column).unwrap();
@@ -584,7 +665,7 @@ fn damaged_rows() -> Vec<Case> {
                     let file = file_of(lake.as_ref(), 2, Table::Findings).await;
                     let bytes = bytes_of(lake.as_ref(), &file.key).await;
                     let id = file.ids.0.clone();
-                    let forged_id = format!("{}{}", &id[..31], if id.ends_with('0') { 1 } else { 0 });
+                    let forged_id = format!("{}{}", &id[..31], u8::from(id.ends_with('0')));
                     let bytes = forged(&bytes, "row_id", &forged_id);
                     let ids = ids_in(&bytes);
                     let key = file.key.clone();
@@ -675,7 +756,12 @@ async fn go_through(case: &Case, lake: Arc<dyn Store>) -> String {
             assert_eq!(content(lake.as_ref()).await, whole, "{name}");
             let again = run_on(&archive, &lake).await;
             assert_eq!((again.objects.read, again.commits), (0, 0), "{name}");
-            (verify(&VerifyOptions { deep: Some(1.0), ..asked.clone() }).await.unwrap(), "mended")
+            let how = if case.end == End::Quarantined {
+                "mended with `--quarantine-foreign`"
+            } else {
+                "mended by `--repair` and one run"
+            };
+            (verify(&VerifyOptions { deep: Some(1.0), ..asked.clone() }).await.unwrap(), how)
         }
         End::Note(kind) => {
             assert!(report.notes.iter().any(|note| note.kind == kind), "{name}: {report:#?}");
@@ -691,13 +777,16 @@ async fn go_through(case: &Case, lake: Arc<dyn Store>) -> String {
                 "{name}: {:#?}",
                 report.findings
             );
-            return format!("| {name} | {} | {message} |", case.kinds.join(", "));
+            return format!("| {name} | {} | {message} |", named(case.kinds));
         }
     };
     assert!(after.findings.is_empty(), "{name}: after: {:#?}", after.findings);
-    let kinds = case.kinds.join(", ");
-    let note = if let End::Note(kind) = case.end { kind } else { "" };
-    format!("| {name} | {kinds}{note} | {how} |")
+    let kinds = if let End::Note(kind) = case.end { named(&[kind]) } else { named(case.kinds) };
+    format!("| {name} | {kinds} | {how} |")
+}
+
+fn named(kinds: &[&str]) -> String {
+    kinds.iter().map(|kind| format!("`{kind}`")).collect::<Vec<_>>().join(", ")
 }
 
 fn matrix() -> Vec<Case> {
@@ -718,8 +807,14 @@ async fn every_damage_has_its_name_and_is_mended_or_said_to_be_lost() {
             Err(_) => failed.push(case.name),
         }
     }
-    println!("{table}");
     assert!(failed.is_empty(), "{failed:#?}");
+    let head = "| what was done | findings (or note) | then |\n| --- | --- | --- |\n";
+    let _writing = WRITING.lock().unwrap();
+    let page = fs::read_to_string(PAGE).unwrap();
+    let (start, end) = ("<!-- matrix -->\n", "<!-- end of matrix -->");
+    let (before, rest) = page.split_once(start).unwrap();
+    let (_, after) = rest.split_once(end).unwrap();
+    hold_page(&page, &format!("{before}{start}{head}{table}{end}{after}"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -868,7 +963,7 @@ async fn replace(lake: &Arc<dyn Store>, purpose: Purpose) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_runs_and_erasures_do_meanwhile_is_no_damage() {
-    let small = archive().await;
+    let small = archive_of(5).await;
     let large = larger(&small).await;
     let lake: Arc<dyn Store> = Arc::new(Memory::new("lake"));
     run_on(&small, &lake).await;
@@ -890,7 +985,7 @@ async fn what_runs_and_erasures_do_meanwhile_is_no_damage() {
             let report = verify(&asked).await.unwrap();
             assert!(report.findings.is_empty(), "{erases} {nth}: {:#?}", report.findings);
             if meddler.left.load(Ordering::Relaxed) > 0 {
-                assert!(nth > 60, "{nth}");
+                assert!(nth > 40, "{nth}");
                 break;
             }
         }
@@ -899,7 +994,7 @@ async fn what_runs_and_erasures_do_meanwhile_is_no_damage() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repair_beside_a_run_and_a_run_beside_a_repair_start_over() {
-    let small = archive().await;
+    let small = archive_of(5).await;
     let large = larger(&small).await;
     let lake: Arc<dyn Store> = Arc::new(Memory::new("lake"));
     run_on(&small, &lake).await;
@@ -944,14 +1039,14 @@ async fn a_repair_beside_a_run_and_a_run_beside_a_repair_start_over() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repair_that_dies_at_any_operation_is_completed_by_the_next() {
-    let archive = archive().await;
+    let archive = archive_of(5).await;
     let lake: Arc<dyn Store> = Arc::new(Memory::new("lake"));
     run_on(&archive, &lake).await;
     let expected = content(lake.as_ref()).await;
     let file = file_of(lake.as_ref(), 2, Table::Findings).await;
     flip(lake.as_ref(), &file.key, 300).await;
     put(lake.as_ref(), &checkpoint_key(2), "no checkpoint").await;
-    put(lake.as_ref(), &done_key(3), "{").await;
+    put(lake.as_ref(), &done_key(1), "{").await;
     put(lake.as_ref(), "findings/dt=2026-08-01/stranger.parquet", "x").await;
     lake.delete(CONFIG).await.unwrap();
     let dying = |lake: Arc<dyn Store>| VerifyOptions {
@@ -959,25 +1054,170 @@ async fn a_repair_that_dies_at_any_operation_is_completed_by_the_next() {
         quarantine_foreign: true,
         ..asked(&archive, &lake)
     };
-    for nth in 1.. {
-        let mut died = false;
-        for answer_lost in [false, true] {
+    // A read that fails leaves what the writes before it left, so dying at every write is dying at all.
+    let golden = Arc::new(Faulty::new(copy_of(lake.as_ref()).await));
+    verify(&dying(golden.clone())).await.unwrap();
+    let operations = golden.operations();
+    let mut tried = 0;
+    for (nth, operation) in (1..).zip(&operations) {
+        let is_write = ["put", "put_new", "copy_new", "delete"].contains(&operation.name);
+        for answer_lost in [false, true].into_iter().filter(|_| is_write) {
+            tried += 1;
             let copy = copy_of(lake.as_ref()).await;
             let fault = Fault::at(nth, StoreErrorKind::Unavailable).forever();
             let fault = if answer_lost { fault.answer_lost() } else { fault };
             let faulty = Arc::new(Faulty::new(Arc::clone(&copy)).with(fault));
-            died |= verify(&dying(faulty)).await.is_err();
+            assert!(verify(&dying(faulty)).await.is_err(), "{operation:?}");
             let report = verify(&dying(Arc::clone(&copy))).await.unwrap();
-            assert!(report.is_right(), "{nth} {answer_lost}: {:#?}", report.repaired);
+            assert!(report.is_right(), "{operation:?} {answer_lost}: {:#?}", report.repaired);
             run_on(&archive, &copy).await;
-            assert_eq!(content(copy.as_ref()).await, expected, "{nth} {answer_lost}");
-            let asked = VerifyOptions { deep: Some(1.0), ..asked(&archive, &copy) };
-            let report = verify(&asked).await.unwrap();
-            assert!(report.findings.is_empty(), "{nth}: {:#?}", report.findings);
-        }
-        if !died {
-            assert!(nth > 80, "{nth}");
-            break;
+            assert_eq!(content(copy.as_ref()).await, expected, "{operation:?} {answer_lost}");
+            let report = verify(&asked(&archive, &copy)).await.unwrap();
+            assert!(report.findings.is_empty(), "{operation:?}: {:#?}", report.findings);
         }
     }
+    assert!(tried >= 20, "{tried}");
+}
+
+/// Repairs, runs once, and holds the lake against what it was.
+async fn mends(archive: &Arc<dyn Store>, lake: &Arc<dyn Store>, whole: &Content) -> VerifyReport {
+    let asked = asked(archive, lake);
+    let report = verify(&VerifyOptions { repair: true, ..asked.clone() }).await.unwrap();
+    assert!(report.is_right() && !report.findings.is_empty(), "{report:#?}");
+    run_on(archive, lake).await;
+    assert_eq!(content(lake.as_ref()).await, *whole);
+    let deep = VerifyOptions { deep: Some(1.0), depth: Depth::Full, ..asked };
+    let right = verify(&deep).await.unwrap();
+    assert!(right.findings.is_empty(), "{:#?}", right.findings);
+    report
+}
+
+/// An object that wider products made a later commit read again is that commit's in the ledger: reopening
+/// the first alone would have left its rows out for good.
+#[tokio::test(flavor = "multi_thread")]
+async fn objects_that_were_read_again_since_are_reopened_too() {
+    let archive = Memory::new("archive");
+    let other = r#"{"version":"0","id":"x","detail-type":"Security Hub Findings - Imported","source":"aws.securityhub","account":"111122223333","time":"2026-08-01T10:00:00Z","region":"us-east-1","resources":[],"detail":{"findings":[{"SchemaVersion":"2018-10-08","Id":"f-1","ProductArn":"arn:aws:securityhub:us-east-1::product/aws/guardduty","GeneratorId":"g","AwsAccountId":"111122223333","CreatedAt":"2026-08-01T09:00:00Z","UpdatedAt":"2026-08-01T09:30:00Z","Title":"t","Description":"d","Severity":{"Label":"LOW"},"Types":[],"Resources":[]}]}}"#;
+    let health = health_event(1, "2026-08-01", "111122223333");
+    put(&archive, &key("2026-08-01", 1, 1), health + other).await;
+    let archive: Arc<dyn Store> = Arc::new(archive);
+    let lake: Arc<dyn Store> = Arc::new(Memory::new("lake"));
+    run_on(&archive, &lake).await;
+    let mut wider = options(&archive, &lake);
+    wider.products = Some(healthtrail::finding::product::Products::All);
+    assert_eq!(run(&wider).await.unwrap().findings.added, 1);
+    let whole = content(lake.as_ref()).await;
+    let file = file_of(lake.as_ref(), 1, Table::Findings).await;
+    lake.delete(&file.key).await.unwrap();
+    let report = mends(&archive, &lake, &whole).await;
+    let reopened = report.repaired.unwrap().reopened;
+    assert_eq!(reopened.into_iter().collect::<Vec<_>>(), [1, 2]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_that_replaced_others_reopens_the_commits_that_they_came_of() {
+    for purpose in [Purpose::Forget, Purpose::Redrive] {
+        let archive = archive().await;
+        let lake: Arc<dyn Store> = Arc::new(Memory::new("lake"));
+        run_on(&archive, &lake).await;
+        let whole = content(lake.as_ref()).await;
+        let key = replace(&lake, purpose).await;
+        assert_eq!(content(lake.as_ref()).await, whole);
+        lake.delete(&key).await.unwrap();
+        let report = mends(&archive, &lake, &whole).await;
+        assert!(report.repaired.unwrap().reopened.contains(&2), "{purpose:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_of_a_rebuilt_lake_reopens_every_commit_that_brought_objects_over() {
+    let archive = archive().await;
+    let lake: Arc<dyn Store> = Arc::new(Memory::new("lake"));
+    run_on(&archive, &lake).await;
+    for number in 1..=4 {
+        let mut record = record_of(lake.as_ref(), number).await;
+        record.purpose = Purpose::Rebuild;
+        put_record(lake.as_ref(), number, &record).await;
+    }
+    let whole = content(lake.as_ref()).await;
+    let file = file_of(lake.as_ref(), 3, Table::Findings).await;
+    lake.delete(&file.key).await.unwrap();
+    let report = mends(&archive, &lake, &whole).await;
+    let repaired = report.repaired.unwrap();
+    assert_eq!(repaired.reopened.into_iter().collect::<Vec<_>>(), [1, 2, 3, 4]);
+    assert_eq!((repaired.withdrawn, repaired.objects), (vec![file.key], 10));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_without_metadata_is_hashed_and_a_full_pass_trusts_no_metadata() {
+    let archive = archive().await;
+    let memory = Arc::new(Memory::new("lake"));
+    let lake: Arc<dyn Store> = memory.clone();
+    run_on(&archive, &lake).await;
+    let file = file_of(lake.as_ref(), 2, Table::Findings).await;
+    let bytes = bytes_of(lake.as_ref(), &file.key).await;
+    // A tool wrote it again: same content, no metadata.
+    memory.insert(file.key.clone(), bytes.clone());
+    for depth in [Depth::Quick, Depth::Rows, Depth::Full] {
+        let asked = VerifyOptions { depth, ..asked(&archive, &lake) };
+        let report = verify(&asked).await.unwrap();
+        assert!(report.findings.is_empty(), "{:#?}", report.findings);
+        assert_eq!(report.notes[0].kind, "metadata_missing");
+    }
+    // Another content, no metadata: also the quick pass hashes it.
+    let mut altered = bytes.to_vec();
+    altered[600] ^= 1;
+    memory.insert(file.key.clone(), altered.clone());
+    let asked = VerifyOptions { depth: Depth::Quick, ..asked(&archive, &lake) };
+    assert_eq!(kinds(&verify(&asked).await.unwrap()), ["part_altered"]);
+    // Another content under metadata that says otherwise: only the full pass sees it for sure.
+    lake.put(&file.key, altered.into(), &file.sha256).await.unwrap();
+    assert!(verify(&asked).await.unwrap().findings.is_empty());
+    let full = VerifyOptions { depth: Depth::Full, ..asked };
+    assert_eq!(kinds(&verify(&full).await.unwrap()), ["part_altered"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn expired_objects_are_counted_and_are_no_damage() {
+    let archive = archive().await;
+    let lake: Arc<dyn Store> = Arc::new(Memory::new("lake"));
+    run_on(&archive, &lake).await;
+    for key in keys(archive.as_ref(), "").await.into_iter().take(4) {
+        archive.delete(&key).await.unwrap();
+    }
+    let asked = VerifyOptions { deep: Some(1.0), ..asked(&archive, &lake) };
+    let report = verify(&asked).await.unwrap();
+    assert!(report.findings.is_empty(), "{:#?}", report.findings);
+    let deep = report.deep.unwrap();
+    assert_eq!((deep.objects, deep.read, deep.expired), (10, 6, 4));
+    assert!(deep.rows_unverified > 0);
+    let share = VerifyOptions { deep: Some(0.01), ..asked };
+    let deep = verify(&share).await.unwrap().deep.unwrap();
+    assert_eq!(deep.objects, 4, "one of each commit");
+}
+
+/// A run in a lake that lost its settings made new ones, of days, whatever the lake had.
+#[tokio::test(flavor = "multi_thread")]
+async fn r013_a_run_gives_a_lake_without_settings_no_other_ones() {
+    let archive = archive_of(3).await;
+    let lake: Arc<dyn Store> = Arc::new(Memory::new("lake"));
+    let mut month = options(&archive, &lake);
+    month.partition = Some(healthtrail::lake::layout::PartitionBy::Month);
+    run(&month).await.unwrap();
+    lake.delete(CONFIG).await.unwrap();
+    let error = run(&options(&archive, &lake)).await.unwrap_err();
+    assert!(error.to_string().contains("verify --repair"), "{error}");
+    let whole = content(lake.as_ref()).await;
+    mends(&archive, &lake, &whole).await;
+    assert!(bytes_of(lake.as_ref(), CONFIG).await.starts_with(b"{"));
+    let again = run(&month).await.unwrap();
+    assert_eq!(again.objects.read, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_place_without_a_lake_is_said_to_be_none() {
+    let archive = archive_of(1).await;
+    let lake: Arc<dyn Store> = Arc::new(Memory::new("lake"));
+    let error = verify(&asked(&archive, &lake)).await.unwrap_err();
+    assert!(error.to_string().contains("there is no lake here"), "{error}");
 }

@@ -39,6 +39,7 @@ const SHOWN_MAX: usize = 50;
     healthtrail verify --lake lake --repair && healthtrail run --from samples/archive --to lake\n\n\
     Exit codes: 0 the lake is right, or `--repair` mended all that was wrong; 1 failed, and safe to run \
     again; 2 wrong usage, or no lake; 3 something is wrong.")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch that a person gives or not")]
 pub(super) struct VerifyArgs {
     /// Lake to check: a folder or `s3://bucket/prefix`
     #[arg(long, value_name = "LAKE", env = "HEALTHTRAIL_LAKE")]
@@ -268,7 +269,9 @@ fn describe_deep(deep: &DeepReport) -> Vec<String> {
     }
     if deep.rows_of_other_versions > 0 {
         let rows = show_count(deep.rows_of_other_versions);
-        lines.push(format!("  versions   {rows} rows of other versions: only their ids were compared"));
+        lines.push(format!(
+            "  versions   {rows} rows of other versions: only their ids were compared"
+        ));
     }
     lines
 }

@@ -52,12 +52,11 @@ impl LakeConfig {
         wanted: Option<PartitionBy>,
         identity: u32,
     ) -> LakeResult<Self> {
-        let config = match Self::open(store, identity).await? {
-            Some(config) => config,
-            None => {
-                Self::check_is_new(store, identity).await?;
-                Self::create(store, wanted.unwrap_or_default(), identity).await?
-            }
+        let config = if let Some(config) = Self::open(store, identity).await? {
+            config
+        } else {
+            Self::check_is_new(store, identity).await?;
+            Self::create(store, wanted.unwrap_or_default(), identity).await?
         };
         match wanted {
             Some(wanted) if wanted != config.partition => Err(LakeError::refused(

@@ -143,8 +143,7 @@ impl<'a> Comparer<'a> {
         report: &mut DeepReport,
     ) -> anyhow::Result<()> {
         let owners = wave.owners();
-        let mut wanted =
-            Wanted { places: IdMap::default(), partitions: BTreeSet::new(), whole };
+        let mut wanted = Wanted { places: IdMap::default(), partitions: BTreeSet::new(), whole };
         for (batch, rows) in (0_u32..).zip(&wave.batches) {
             for (row, key) in (0_u32..).zip(&rows.keys) {
                 let pick = Pick { batch, row };
@@ -161,8 +160,7 @@ impl<'a> Comparer<'a> {
                 picks.iter().map(|pick| (pick.batch as usize, pick.row as usize)).collect();
             Ok(interleave_record_batch(&batches, &indices)?)
         };
-        let (found, unreadable) =
-            self.look_up(Table::Findings, &wanted, &gather, report).await?;
+        let (found, unreadable) = self.look_up(Table::Findings, &wanted, &gather, report).await?;
         for (id, pick) in &wanted.places {
             let key = wave
                 .batches
@@ -193,8 +191,7 @@ impl<'a> Comparer<'a> {
         commits: &[u64],
         report: &mut DeepReport,
     ) -> anyhow::Result<()> {
-        let mut wanted =
-            Wanted { places: IdMap::default(), partitions: BTreeSet::new(), whole };
+        let mut wanted = Wanted { places: IdMap::default(), partitions: BTreeSet::new(), whole };
         for (row, reject) in (0_u32..).zip(&wave.rejects) {
             let id = rejects::reject_id(&reject.place, &reject.reject);
             wanted.places.insert(id, Pick { batch: 0, row });
@@ -260,13 +257,18 @@ impl<'a> Comparer<'a> {
         let (mut found, mut unreadable) = (IdSet::default(), BTreeSet::new());
         let (history, lake) = (self.history, Arc::clone(&self.lake));
         let fields = schema(table);
-        let names: Vec<&str> =
-            fields.fields().iter().map(|field| field.name().as_str()).collect();
+        let names: Vec<&str> = fields.fields().iter().map(|field| field.name().as_str()).collect();
         for partition in &wanted.partitions {
             for part in history.parts.get(&(table, *partition)).into_iter().flatten() {
                 let times = i64::MIN..i64::MAX;
-                let opened =
-                    RowReader::open_in(lake.as_ref(), table, &part.file, &names, &times, BATCH_ROWS);
+                let opened = RowReader::open_in(
+                    lake.as_ref(),
+                    table,
+                    &part.file,
+                    &names,
+                    &times,
+                    BATCH_ROWS,
+                );
                 let mut reader = match opened.await {
                     Ok(reader) => reader,
                     Err(LakeError::Damaged { .. }) => {
@@ -325,7 +327,10 @@ impl<'a> Comparer<'a> {
             {
                 self.found(Kind::RowUnexplained, part, || {
                     let object = objects.value(row);
-                    format!("has rows that their objects do not give: `{}` of `{object}`", id_text(id))
+                    format!(
+                        "has rows that their objects do not give: `{}` of `{object}`",
+                        id_text(id)
+                    )
                 });
             }
         }

@@ -36,11 +36,7 @@ pub(super) async fn confirm(
     Ok(confirmed)
 }
 
-async fn holds(
-    options: &VerifyOptions,
-    history: &History,
-    finding: &Finding,
-) -> LakeResult<bool> {
+async fn holds(options: &VerifyOptions, history: &History, finding: &Finding) -> LakeResult<bool> {
     let lake = options.lake.as_ref();
     let key = finding.key.as_str();
     let number = finding.commit.unwrap_or_default();

@@ -260,10 +260,7 @@ impl OpenWave {
         let ended = wave.finished.len() + wave.failed.len();
         Progress::add(&options.progress.objects_read, ended as u64);
         let sizes = wave.finished.iter().filter_map(|(index, _)| plan.get(*index));
-        Progress::add(
-            &options.progress.bytes_read,
-            sizes.map(|planned| planned.meta.size).sum(),
-        );
+        Progress::add(&options.progress.bytes_read, sizes.map(|planned| planned.meta.size).sum());
         comparer.compare(options, &wave, &self.pieces, plan, commits, report).await
     }
 }

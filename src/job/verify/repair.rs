@@ -22,9 +22,7 @@ use crate::lake::LakeError;
 use crate::lake::config::LakeConfig;
 use crate::lake::draft::{Draft, Drafted};
 use crate::lake::error::LakeResult;
-use crate::lake::layout::{
-    PartitionBy, Table, nowhere_key, parse_part_key, quarantine_key,
-};
+use crate::lake::layout::{PartitionBy, Table, nowhere_key, parse_part_key, quarantine_key};
 use crate::lake::log::{Log, random_id};
 use crate::lake::record::{Objects, Purpose, Settings, Withdrawn};
 use crate::lake::verify::{Finding, History, Kind};
@@ -56,11 +54,8 @@ pub struct RepairReport {
 pub(super) async fn repair(options: &VerifyOptions) -> anyhow::Result<VerifyReport> {
     let log = Log::new(Arc::clone(&options.lake));
     // What was mended is looked at once more, without reading the archive again.
-    let again = VerifyOptions {
-        deep: None,
-        progress: Arc::new(Progress::default()),
-        ..options.clone()
-    };
+    let again =
+        VerifyOptions { deep: None, progress: Arc::new(Progress::default()), ..options.clone() };
     let mut done = RepairReport::default();
     let mut report: Option<VerifyReport> = None;
     let mut before: Option<Vec<Finding>> = None;
@@ -150,18 +145,19 @@ async fn attempt(
         if moves {
             copy_away(lake, &finding.key).await?;
             lake.delete(&finding.key).await?;
-            done.mended.push(format!("moved `{}` to `{}`", finding.key, quarantine_key(&finding.key)));
+            done.mended.push(format!(
+                "moved `{}` to `{}`",
+                finding.key,
+                quarantine_key(&finding.key)
+            ));
         }
     }
     Ok(true)
 }
 
 fn report_withdrawn(history: &History, withdrawn: &[Withdrawn], done: &mut RepairReport) {
-    let keys: BTreeSet<&String> = withdrawn
-        .iter()
-        .map(|one| &one.key)
-        .filter(|key| history.part(key).is_some())
-        .collect();
+    let keys: BTreeSet<&String> =
+        withdrawn.iter().map(|one| &one.key).filter(|key| history.part(key).is_some()).collect();
     done.withdrawn.extend(keys.into_iter().cloned());
     done.reopened.extend(withdrawn.iter().map(|one| one.commit));
     let objects = done.reopened.iter().filter_map(|number| history.commits.get(number));
@@ -218,9 +214,9 @@ fn partition_by(history: &History) -> Option<PartitionBy> {
 
 /// Commits whose records are there and cannot be believed: what they name is left as it is.
 fn doubtful(findings: &[Finding]) -> BTreeSet<u64> {
-    let doubtful = findings.iter().filter(|finding| {
-        matches!(finding.kind, Kind::RecordAltered | Kind::RecordContradicts)
-    });
+    let doubtful = findings
+        .iter()
+        .filter(|finding| matches!(finding.kind, Kind::RecordAltered | Kind::RecordContradicts));
     doubtful.filter_map(|finding| finding.commit).collect()
 }
 
@@ -273,11 +269,7 @@ async fn draft(
 }
 
 /// A part with each commit that has to be read again for it.
-async fn taken_out(
-    log: &Log,
-    history: &History,
-    key: &str,
-) -> LakeResult<Vec<(String, u64)>> {
+async fn taken_out(log: &Log, history: &History, key: &str) -> LakeResult<Vec<(String, u64)>> {
     let sources = history.sources(key);
     let later = history.read_again_by(log, &sources).await?;
     let commits: Vec<u64> = sources.union(&later).copied().collect();

@@ -103,10 +103,8 @@ async fn differ(log: &Log, held: &Ledger, folded: &Ledger) -> LakeResult<Option<
             })
         };
         if let Some(object) = objects.consumed.iter().find(differs) {
-            let message = format!(
-                "says another thing of `{}/{}` than the log",
-                object.archive, object.key
-            );
+            let message =
+                format!("says another thing of `{}/{}` than the log", object.archive, object.key);
             return Ok(Some(message));
         }
     }

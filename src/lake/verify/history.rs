@@ -143,7 +143,10 @@ impl History {
                 Kind::DoneMissing,
                 done_key(number),
                 number,
-                format!("commit {} follows, so this one was done, but its mark is gone", number + 1),
+                format!(
+                    "commit {} follows, so this one was done, but its mark is gone",
+                    number + 1
+                ),
             )),
             None => self.open = Some(number),
             Some(_) => {}

@@ -97,9 +97,15 @@ async fn hash(store: &dyn Store, key: &str, size: u64) -> LakeResult<Option<Stri
 async fn read_all(store: &dyn Store, part: &Part) -> LakeResult<Option<String>> {
     let schema = schema(part.table);
     let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
-    let opened =
-        RowReader::open_in(store, part.table, &part.file, &names, &(i64::MIN..i64::MAX), BATCH_ROWS)
-            .await;
+    let opened = RowReader::open_in(
+        store,
+        part.table,
+        &part.file,
+        &names,
+        &(i64::MIN..i64::MAX),
+        BATCH_ROWS,
+    )
+    .await;
     let drained = async {
         let mut reader = opened?;
         while reader.next().await?.is_some() {}

@@ -159,8 +159,7 @@ fn take(
     };
     let (ids, groups) = (text(0)?, text(2)?);
     let times = batch.columns().get(1)?.as_primitive_opt::<TimestampMillisecondType>()?;
-    let offsets =
-        batch.columns().get(3).and_then(|column| column.as_primitive_opt::<Int64Type>());
+    let offsets = batch.columns().get(3).and_then(|column| column.as_primitive_opt::<Int64Type>());
     let states = text(4);
     if ids.null_count() + groups.null_count() + times.null_count() > 0 {
         return None;
@@ -208,11 +207,9 @@ fn doubled(parts: &[&Part], mut ids: Vec<(u128, u32)>) -> Vec<Finding> {
     let findings = parts.iter().zip(counts).filter_map(|(part, (count, example))| {
         let (id, first) = example?;
         let message = match part.table {
-            Table::Findings => format!(
-                "has {count} rows that `{}` has already, as `{}`",
-                name(first),
-                id_text(id)
-            ),
+            Table::Findings => {
+                format!("has {count} rows that `{}` has already, as `{}`", name(first), id_text(id))
+            }
             Table::Rejects => format!("has {count} rows that `{}` has already", name(first)),
         };
         Some(finding(part, Kind::RowDoubled, message))
@@ -230,4 +227,83 @@ fn merged(findings: Vec<Finding>) -> Vec<Finding> {
         }
     }
     merged
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lake::dedupe::Pick;
+    use crate::lake::ledger::LedgerFile;
+    use crate::lake::part::encode;
+    use crate::lake::testing::{TestRow, rows_of};
+    use crate::store::Memory;
+
+    /// A part of these rows of 1 January 1970, as the log would name it.
+    fn part(store: &Memory, key: &str, rows: &[TestRow]) -> Part {
+        let batch = rows_of(rows).batch;
+        let picks: Vec<Pick> =
+            (0..u32::try_from(rows.len()).unwrap()).map(|row| Pick { batch: 0, row }).collect();
+        let encoded = encode(Table::Findings, &[batch], &picks).unwrap();
+        store.insert(key, encoded.bytes.clone());
+        let file = LedgerFile {
+            commit: 1,
+            key: key.into(),
+            rows: encoded.rows,
+            bytes: encoded.bytes.len() as u64,
+            sha256: encoded.sha256,
+        };
+        Part {
+            table: Table::Findings,
+            partition: "1970-01-01".parse().unwrap(),
+            file,
+            time_ms: encoded.time_ms,
+            ids: (id_text(encoded.ids.0), id_text(encoded.ids.1)),
+            unpublished: None,
+        }
+    }
+
+    fn row(id: u128, time: i64) -> TestRow {
+        TestRow { id, time, ..TestRow::default() }
+    }
+
+    fn found(findings: &[Finding]) -> Vec<(Kind, &str)> {
+        findings.iter().map(|finding| (finding.kind, finding.key.as_str())).collect()
+    }
+
+    #[tokio::test]
+    async fn in_one_pass_or_many_the_same_is_found() {
+        let store = Memory::new("lake");
+        let many: Vec<TestRow> = (0..100).map(|id| row(id, 5)).collect();
+        let one = part(&store, "one", &many);
+        let two = part(&store, "two", &[row(63, 5), row(200, 6), row(64, 7)]);
+        let three = part(&store, "three", &[row(300, 1), row(300, 1), row(301, 86_400_000)]);
+        let parts = [&one, &two, &three];
+        let expected =
+            [(Kind::RowMisplaced, "three"), (Kind::RowDoubled, "two"), (Kind::RowDoubled, "three")];
+        for pass_rows in [1, 7, 50, 1_000] {
+            let findings = check_in_passes(&store, &parts, pass_rows).await.unwrap();
+            let (mut found, mut expected) = (found(&findings), expected.to_vec());
+            found.sort_unstable();
+            expected.sort_unstable();
+            assert_eq!(found, expected, "{pass_rows}");
+        }
+        let findings = check_partition(&store, &parts[..1]).await.unwrap();
+        assert!(findings.is_empty(), "{findings:?}");
+    }
+
+    #[tokio::test]
+    async fn order_ids_and_readability_are_checked() {
+        let store = Memory::new("lake");
+        let unsorted = part(&store, "unsorted", &[row(2, 9), row(1, 5)]);
+        let findings = check_partition(&store, &[&unsorted]).await.unwrap();
+        assert_eq!(found(&findings), [(Kind::RowsUnsorted, "unsorted")]);
+        let mut lies = part(&store, "lies", &[row(2, 5), row(3, 9)]);
+        lies.ids.0 = id_text(1);
+        let findings = check_partition(&store, &[&lies]).await.unwrap();
+        assert_eq!(found(&findings), [(Kind::PartAltered, "lies")]);
+        store.insert("lies", vec![b'x'; usize::try_from(lies.file.bytes).unwrap()]);
+        let findings = check_partition(&store, &[&lies, &unsorted]).await.unwrap();
+        let expected = [(Kind::PartAltered, "lies"), (Kind::RowsUnsorted, "unsorted")];
+        assert_eq!(found(&findings), expected);
+    }
 }

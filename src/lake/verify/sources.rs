@@ -35,18 +35,18 @@ impl History {
             }
             let replaced = self.replaced.get(&name.commit).into_iter().flatten();
             waiting.extend(replaced.map(|one| one.key.clone()).filter(|key| {
-                parse_part_key(key).is_some_and(|old| {
-                    (old.table, old.partition) == (name.table, name.partition)
-                })
+                parse_part_key(key)
+                    .is_some_and(|old| (old.table, old.partition) == (name.table, name.partition))
             }));
         }
         found
     }
 
     fn rebuilt(&self) -> impl Iterator<Item = u64> {
-        let of_rebuild = self.commits.iter().filter(|(_, commit)| {
-            commit.purpose == Purpose::Rebuild && commit.consumed > 0
-        });
+        let of_rebuild = self
+            .commits
+            .iter()
+            .filter(|(_, commit)| commit.purpose == Purpose::Rebuild && commit.consumed > 0);
         of_rebuild.map(|(number, _)| *number)
     }
 

@@ -93,10 +93,13 @@ async fn foreign(
         return Ok(Some(Finding::new(Kind::PartUnrecorded, key, lost, message)));
     }
     let head = store.head(key).await?;
-    let copy = head.and_then(|meta| meta.sha256).and_then(|sha256| named.get(sha256.as_str()).copied());
+    let copy =
+        head.and_then(|meta| meta.sha256).and_then(|sha256| named.get(sha256.as_str()).copied());
     let message = copy.map_or_else(
         || "is named by no commit; Athena reads its rows".to_owned(),
-        |original| format!("is a copy of `{original}` that no commit names; Athena counts its rows twice"),
+        |original| {
+            format!("is a copy of `{original}` that no commit names; Athena counts its rows twice")
+        },
     );
     Ok(Some(Finding::new(Kind::PartForeign, key, None, message)))
 }
@@ -136,8 +139,12 @@ impl Visible {
                 self.note("staging_unswept", key, "is left over; the next run deletes it");
             }
         } else if key.starts_with(QUARANTINE) {
-            self.note("quarantined", key, "was taken out of the lake by a repair; delete it when \
-                 the lake is right again");
+            self.note(
+                "quarantined",
+                key,
+                "was taken out of the lake by a repair; delete it when \
+                 the lake is right again",
+            );
         } else {
             self.note("object_unknown", key, "is nothing that the program writes");
         }
