@@ -195,22 +195,21 @@ pub(super) async fn verify(args: VerifyArgs) -> anyhow::Result<Outcome> {
 
 /// The report for a person.
 fn describe(report: &VerifyReport, lake: &str) -> Vec<String> {
-    let verdict = match (report.findings.len(), report.is_right()) {
-        (0, _) => format!("{lake} is right"),
-        (1, _) => format!("{lake} has 1 finding"),
-        (count, _) => format!("{lake} has {count} findings"),
+    let verdict = match report.findings.len() {
+        0 => format!("{lake} is right"),
+        count => format!("{lake} has {}", counted(count as u64, "finding")),
     };
     let what = match report.depth {
-        Depth::Quick => "names, sizes and hashes",
-        Depth::Rows => "ids and times of all rows",
-        Depth::Full => "every byte",
+        Depth::Quick => "names, sizes and hashes were checked",
+        Depth::Rows => "ids and times of all rows were checked",
+        Depth::Full => "every byte was checked",
     };
     let mut lines = vec![
-        format!("{verdict} at version {}; {what} were checked", report.version),
+        format!("{verdict} at version {}; {what}", report.version),
         format!(
-            "  log        {} commits name {} parts, {}",
-            show_count(report.commits),
-            show_count(report.parts),
+            "  log        {} with {}, {}",
+            counted(report.commits, "commit"),
+            counted(report.parts, "part"),
             show_bytes(report.bytes)
         ),
         format!(
@@ -229,6 +228,11 @@ fn describe(report: &VerifyReport, lake: &str) -> Vec<String> {
     }
     lines.extend(report.repaired.iter().flat_map(|repaired| describe_repair(repaired, report)));
     lines
+}
+
+/// `1 part`, `2 parts`.
+fn counted(count: u64, what: &str) -> String {
+    format!("{} {what}{}", show_count(count), if count == 1 { "" } else { "s" })
 }
 
 fn describe_findings(findings: &[Finding]) -> Vec<String> {
@@ -284,10 +288,10 @@ fn describe_repair(repaired: &RepairReport, report: &VerifyReport) -> Vec<String
     }
     if let Some(commit) = repaired.commit {
         lines.push(format!(
-            "repaired by commit {commit}: {} parts withdrawn, {} commits with {} objects reopened",
-            show_count(repaired.withdrawn.len() as u64),
-            show_count(repaired.reopened.len() as u64),
-            show_count(repaired.objects)
+            "repaired by commit {commit}: {} withdrawn, {} with {} reopened",
+            counted(repaired.withdrawn.len() as u64, "part"),
+            counted(repaired.reopened.len() as u64, "commit"),
+            counted(repaired.objects, "object")
         ));
         lines.push(
             "  to do: `healthtrail run` with the same archives reads the objects again".to_owned(),
@@ -295,7 +299,7 @@ fn describe_repair(repaired: &RepairReport, report: &VerifyReport) -> Vec<String
     }
     lines.extend(repaired.mended.iter().map(|mended| format!("repaired: {mended}")));
     if !repaired.left.is_empty() {
-        lines.push(format!("{} findings are left:", repaired.left.len()));
+        lines.push(format!("left: {}", counted(repaired.left.len() as u64, "finding")));
         lines.extend(describe_findings(&repaired.left));
     }
     lines

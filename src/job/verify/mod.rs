@@ -160,7 +160,9 @@ async fn look(options: &VerifyOptions) -> anyhow::Result<(VerifyReport, History)
     let mut report = begin(options, &history);
     let mut suspected = Vec::new();
     suspected.extend(check_config(lake).await?);
-    suspected.extend(answers::compare(&log, &history).await?);
+    let (found, noted) = answers::compare(&log, &history).await?;
+    suspected.extend(found);
+    report.notes.extend(noted);
     suspected.extend(check_parts(options, &history, &mut report.notes).await?);
     let seen = visible::look(lake, &history).await?;
     suspected.extend(seen.findings);

@@ -191,6 +191,8 @@ async fn mend_state(
             Kind::DoneMissing if is_whole => {
                 done.mended.push(format!("completed commit {} again", number(finding)));
             }
+            // Named by its content, it may come back with the commit that reads the objects again.
+            Kind::ObjectsAltered => lake.delete(&finding.key).await?,
             Kind::CheckpointUnreadable | Kind::LedgerLies if is_whole => {
                 lake.delete(&finding.key).await?;
                 done.mended.push(format!("deleted `{}`", finding.key));

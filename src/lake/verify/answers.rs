@@ -4,20 +4,23 @@
 //! another answer than the log folded from its first record. `Err` is trouble of the store. Memory: two
 //! ledgers.
 
-use super::{Finding, History, Kind};
+use super::{Finding, History, Kind, Note};
 use crate::lake::checkpoint;
 use crate::lake::error::{LakeError, LakeResult};
-use crate::lake::layout::checkpoint_key;
-use crate::lake::ledger::Ledger;
+use crate::lake::layout::{checkpoint_key, record_key};
+use crate::lake::ledger::{Ledger, Status};
 use crate::lake::log::Log;
 use crate::lake::record::{ObjectRecord, Settings};
 
 use super::sources::read_commit;
 
 /// Compares every checkpoint with the log, and the log with `history`, which was folded by other code.
-pub async fn compare(log: &Log, history: &History) -> LakeResult<Vec<Finding>> {
-    let mut findings = Vec::new();
+pub async fn compare(log: &Log, history: &History) -> LakeResult<(Vec<Finding>, Vec<Note>)> {
+    let (mut findings, mut notes) = (Vec::new(), Vec::new());
     let mut folded = fold(log, history).await?;
+    if let Some(folded) = &folded {
+        notes = waiting(log, history, folded).await?;
+    }
     if let Some(folded) = folded.as_ref().filter(|folded| folded.version() == history.version) {
         findings.extend(sums(folded, history));
     }
@@ -54,7 +57,29 @@ pub async fn compare(log: &Log, history: &History) -> LakeResult<Vec<Finding>> {
             findings.push(Finding::new(Kind::LedgerLies, key, number, message));
         }
     }
-    Ok(findings)
+    Ok((findings, notes))
+}
+
+/// Objects of reopened commits that no run has read again yet: until then their rows are missing.
+async fn waiting(log: &Log, history: &History, folded: &Ledger) -> LakeResult<Vec<Note>> {
+    let mut notes = Vec::new();
+    let Some(settings) = history.settings else { return Ok(notes) };
+    for (commit, by) in &history.reopened {
+        let Some((_, objects)) = read_commit(log, *commit).await? else { continue };
+        let waits = |object: &&ObjectRecord| {
+            let (archive, key, etag) = (&object.archive, &object.key, &object.etag);
+            folded.status(archive, key, etag, &settings) != Status::Consumed
+        };
+        let count = objects.consumed.iter().filter(waits).count();
+        if count > 0 {
+            let message = format!(
+                "was reopened by commit {by}; objects that wait for a run to read them again: \
+                 {count}; rows of those that have expired are in the quarantine at best"
+            );
+            notes.push(Note::new("objects_waiting", record_key(*commit), message));
+        }
+    }
+    Ok(notes)
 }
 
 /// The log folded from its first record; `None` where it is damaged, which is told elsewhere.

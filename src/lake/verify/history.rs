@@ -67,6 +67,8 @@ pub struct History {
     pub withdrawn: BTreeMap<String, u64>,
     /// For each commit the files that it took out and replaced, without reopening objects.
     pub replaced: BTreeMap<u64, Vec<Withdrawn>>,
+    /// Commits whose objects were to be read again, each with the last commit that said so.
+    pub reopened: BTreeMap<u64, u64>,
     /// The widest settings of any commit.
     pub settings: Option<Settings>,
     /// Sums over all commits, less what was withdrawn.
@@ -76,7 +78,7 @@ pub struct History {
     /// What is worth knowing.
     pub notes: Vec<Note>,
     commit_ids: HashMap<String, u64>,
-    lists: BTreeMap<String, Finding>,
+    lists: BTreeMap<(String, u64), Finding>,
 }
 
 /// A commit as it lies in the store.
@@ -203,7 +205,7 @@ impl History {
                 (Kind::ObjectsMissing, "is gone: which objects this commit read is not known")
             };
             let finding = Finding::new(kind, &list.key, record.number, message);
-            self.lists.insert(list.key.clone(), finding);
+            self.lists.insert((list.key.clone(), record.number), finding);
         }
         Ok(None)
     }
@@ -240,6 +242,9 @@ impl History {
             self.replaced.insert(number, replaced);
         }
         for withdrawn in record.withdrawn {
+            if withdrawn.reopen {
+                self.reopened.insert(withdrawn.commit, number);
+            }
             self.withdraw(&withdrawn.key, number);
         }
         for file in record.files {
@@ -310,10 +315,12 @@ impl History {
         self.parts.values().flatten()
     }
 
-    /// Findings about lists of objects; one that was withdrawn is known to be lost, and was read again.
+    /// Findings about lists of objects; one that was withdrawn since is known to be lost, and its
+    /// commit was reopened.
     pub fn lost_lists(&self) -> impl Iterator<Item = &Finding> {
-        let is_known = |key: &String| self.withdrawn.contains_key(key);
-        self.lists.iter().filter(move |(key, _)| !is_known(key)).map(|(_, finding)| finding)
+        let is_known =
+            |(key, commit): &(String, u64)| self.withdrawn.get(key).is_some_and(|by| by > commit);
+        self.lists.iter().filter(move |(list, _)| !is_known(list)).map(|(_, finding)| finding)
     }
 
     /// Whether this commit may still be on its way: it has no done mark, and none follows.
