@@ -12,16 +12,15 @@ use arrow::array::{Array, ArrayRef, AsArray, StringArray, UInt32Array};
 use arrow::compute::{interleave_record_batch, take_record_batch};
 use arrow::datatypes::Int32Type;
 use arrow::record_batch::RecordBatch;
-use xxhash_rust::xxh3::xxh3_128;
 
 use crate::finding::columns::{COLUMNS, SCHEMA_VERSION};
 use crate::job::plan::Planned;
 use crate::job::verify::VerifyOptions;
 use crate::job::verify::deep::DeepReport;
+use crate::job::verify::explained::Explained;
 use crate::job::wave::Wave;
 use crate::lake::LakeError;
 use crate::lake::dedupe::Pick;
-use crate::lake::error::LakeResult;
 use crate::lake::ids::{IdMap, IdSet, id_text, parse_id};
 use crate::lake::layout::{Partition, PartitionBy, Table, record_key};
 use crate::lake::part_rows::{RowReader, schema};
@@ -41,12 +40,8 @@ pub(super) struct Comparer<'a> {
     history: &'a History,
     by: PartitionBy,
     tombstones: BTreeSet<Tombstone>,
-    /// For each part a bit a row, set when an object gave the row; only when all are read.
-    explained: Option<BTreeMap<String, Vec<u64>>>,
-    /// Hashes of the URIs of objects that were not read.
-    unread: IdSet,
-    /// Some commit's objects are not known at all.
-    knows_not_all: bool,
+    /// The rows that objects gave; only when all are read.
+    explained: Option<Explained>,
     /// One finding for each part or commit and kind: how many rows, and the first in words.
     found: BTreeMap<(Kind, String, Option<u64>), (u64, String)>,
 }
@@ -68,9 +63,7 @@ impl<'a> Comparer<'a> {
             history,
             by,
             tombstones: BTreeSet::new(),
-            explained: all.then(BTreeMap::new),
-            unread: IdSet::default(),
-            knows_not_all: false,
+            explained: all.then(Explained::default),
             found: BTreeMap::new(),
         }
     }
@@ -81,14 +74,13 @@ impl<'a> Comparer<'a> {
 
     /// The objects of some commit are not known, so a row may well be of one of them.
     pub(super) fn know_not_all(&mut self) {
-        self.knows_not_all = true;
+        self.explained.iter_mut().for_each(Explained::know_not_all);
     }
 
     /// Rows of this object can be neither confirmed nor doubted.
     pub(super) fn cannot_verify(&mut self, object: &ObjectRecord) {
-        if self.explained.is_some() {
-            let uri = format!("{}/{}", object.archive, object.key);
-            self.unread.insert(xxh3_128(uri.as_bytes()));
+        if let Some(explained) = &mut self.explained {
+            explained.cannot_verify(&format!("{}/{}", object.archive, object.key));
         }
     }
 
@@ -110,8 +102,8 @@ impl<'a> Comparer<'a> {
                 report.failed += 1;
             }
         }
-        if let Some(uri) = uri(options, plan, index) {
-            self.unread.insert(xxh3_128(uri.as_bytes()));
+        if let (Some(explained), Some(uri)) = (&mut self.explained, uri(options, plan, index)) {
+            explained.cannot_verify(&uri);
         }
     }
 
@@ -319,7 +311,9 @@ impl<'a> Comparer<'a> {
             let Some(id) = parse_id(ids.value(row).as_bytes()) else { continue };
             if let Some(pick) = wanted.places.get(&id) {
                 found.insert(id);
-                self.explain(part, start + row);
+                if let Some(explained) = &mut self.explained {
+                    explained.explain(part, start + row);
+                }
                 rows.push(u32::try_from(row)?);
                 picks.push(*pick);
             } else if wanted.whole.contains(objects.value(row))
@@ -389,18 +383,6 @@ impl<'a> Comparer<'a> {
         }
     }
 
-    fn explain(&mut self, part: &Part, row: usize) {
-        let Some(explained) = &mut self.explained else { return };
-        if !explained.contains_key(&part.file.key) {
-            let words = usize::try_from(part.file.rows.div_ceil(64)).unwrap_or(0);
-            explained.insert(part.file.key.clone(), vec![0; words]);
-        }
-        let word = explained.get_mut(&part.file.key).and_then(|bits| bits.get_mut(row / 64));
-        if let Some(word) = word {
-            *word |= 1 << (row % 64);
-        }
-    }
-
     /// Whether what is forgotten names this row.
     fn is_erased(&self, row: &RecordBatch) -> bool {
         let mut bytes = Vec::new();
@@ -417,62 +399,21 @@ impl<'a> Comparer<'a> {
     /// Everything that was found; when all objects were read, also the rows that none of them gave.
     pub(super) async fn finish(mut self, report: &mut DeepReport) -> anyhow::Result<Vec<Finding>> {
         if let Some(explained) = self.explained.take() {
-            let history = self.history;
-            let parts = history.all_parts().filter(|part| {
-                part.table == Table::Findings
-                    && part.unpublished.is_none()
-                    && !history.is_open(part.file.commit)
-            });
-            for part in parts {
-                let bits = explained.get(&part.file.key).map(Vec::as_slice).unwrap_or_default();
-                let set: u64 = bits.iter().map(|word| u64::from(word.count_ones())).sum();
-                if set < part.file.rows {
-                    self.unexplained(part, bits, report).await?;
-                }
+            for part in explained.unfinished(self.history) {
+                let rest = explained.rest(self.lake.as_ref(), part).await?;
+                report.rows_unverified += rest.unverified;
+                let Some((id, object)) = rest.first else { continue };
+                let place = (Kind::RowUnexplained, part.file.key.clone(), Some(part.file.commit));
+                let message = format!("has rows that no object gives: `{id}` of `{object}`");
+                let held = self.found.entry(place).or_insert((0, message));
+                // Those that were told before are among them.
+                held.0 = held.0.max(rest.unexplained);
             }
         }
         let findings = self.found.into_iter().map(|((kind, key, commit), (count, message))| {
             Finding::new(kind, key, commit, format!("{message} ({count} in all)"))
         });
         Ok(findings.collect())
-    }
-
-    /// The rows of a part that no object gave.
-    async fn unexplained(
-        &mut self,
-        part: &Part,
-        bits: &[u64],
-        report: &mut DeepReport,
-    ) -> LakeResult<()> {
-        let (lake, names) = (Arc::clone(&self.lake), ["row_id", "source_object"]);
-        let times = i64::MIN..i64::MAX;
-        let opened = RowReader::open(lake.as_ref(), part.table, &part.file, &names, &times).await;
-        let Ok(mut reader) = opened else { return Ok(()) };
-        let mut start = 0;
-        while let Ok(Some(batch)) = reader.next().await {
-            let (Some(ids), Some(objects)) =
-                (texts(&batch, "row_id"), texts(&batch, "source_object"))
-            else {
-                return Ok(());
-            };
-            for row in 0..batch.num_rows() {
-                let at = start + row;
-                if bits.get(at / 64).is_some_and(|word| word >> (at % 64) & 1 == 1) {
-                    continue;
-                }
-                let object = objects.value(row);
-                if self.knows_not_all || self.unread.contains(&xxh3_128(object.as_bytes())) {
-                    report.rows_unverified += 1;
-                } else {
-                    self.found(Kind::RowUnexplained, part, || {
-                        let id = ids.value(row);
-                        format!("has rows that no object gives: `{id}` of `{object}`")
-                    });
-                }
-            }
-            start += batch.num_rows();
-        }
-        Ok(())
     }
 }
 

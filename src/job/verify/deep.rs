@@ -42,7 +42,7 @@ pub struct DeepReport {
     pub expired: u64,
     /// Objects that could not be read.
     pub failed: u64,
-    /// Objects that the next run reads again anyway.
+    /// Objects that the next run, or a redrive, reads again anyway.
     pub pending: u64,
     /// Objects of archives that were not given.
     pub elsewhere: u64,
@@ -89,12 +89,18 @@ pub(super) async fn deep(
         if history.is_open(number) {
             continue;
         }
-        let Some((_, objects)) = read_commit(log, number).await? else {
+        let Some((record, objects)) = read_commit(log, number).await? else {
             comparer.know_not_all();
             continue;
         };
         for object in sample(&objects.consumed, share) {
-            let choice = choose(options, &ledger, &settings, object);
+            let mut choice = choose(options, &ledger, &settings, object);
+            // What an earlier reader rejected, this one may read; that is for a redrive to settle.
+            if record.settings.reader_generation < READER_GENERATION
+                && object.tally.by_reason.total() > 0
+            {
+                choice = Choice::Pending;
+            }
             // Read again since, and named by a later commit.
             if matches!(choice, Choice::Read(_)) && history.reopened.contains_key(&number) {
                 continue;

@@ -9,6 +9,7 @@
 mod compare;
 mod confirm;
 mod deep;
+mod explained;
 mod repair;
 
 use std::collections::BTreeMap;
