@@ -62,6 +62,7 @@ fn help_and_version() {
         ("run", "Read what is new in the archive, and add it to the lake"),
         ("inspect", "Show what one object holds"),
         ("generate", "Make a realistic archive of any size"),
+        ("verify", "Check that a lake is right"),
     ];
     for (name, beginning) in table {
         let arguments: Vec<&str> = [name, "--help"].into_iter().filter(|a| !a.is_empty()).collect();

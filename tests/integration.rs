@@ -23,4 +23,5 @@ mod run;
 mod samples;
 mod store_contract;
 mod stores;
+mod verify;
 mod views;

@@ -14,6 +14,7 @@ mod progress;
 mod report;
 mod run;
 mod values;
+mod verify;
 
 use clap::builder::Resettable;
 use clap::error::ErrorKind;
@@ -71,6 +72,7 @@ enum Command {
     Ddl(ddl::DdlArgs),
     Generate(Box<generate::GenerateArgs>),
     Report(Box<report::ReportArgs>),
+    Verify(Box<verify::VerifyArgs>),
 }
 
 impl Cli {
@@ -82,6 +84,9 @@ impl Cli {
         let mut cli = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
         if let (Command::Run(args), Some((_, matches))) = (&mut cli.command, matches.subcommand()) {
             args.cut_variables(matches);
+        }
+        if let (Command::Verify(args), Some((_, m))) = (&mut cli.command, matches.subcommand()) {
+            args.cut_variables(m);
         }
         if let Command::Run(args) = &cli.command
             && let Some(wrong) = args.contradiction()
@@ -110,6 +115,7 @@ impl Cli {
             Command::Ddl(args) => runtime.block_on(ddl::ddl(args)),
             Command::Generate(args) => runtime.block_on(generate::generate(*args)),
             Command::Report(args) => runtime.block_on(report::report(*args)),
+            Command::Verify(args) => runtime.block_on(verify::verify(*args)),
         }
     }
 

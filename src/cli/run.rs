@@ -145,7 +145,7 @@ enum PartitionArg {
     Month,
 }
 
-fn memory(text: &str) -> Result<u64, String> {
+pub(super) fn memory(text: &str) -> Result<u64, String> {
     let bytes = values::size(text)?;
     if bytes < MEMORY_BYTES_MIN {
         return Err(format!("a run needs at least {}", show_bytes(MEMORY_BYTES_MIN)));
@@ -157,9 +157,7 @@ impl RunArgs {
     /// A key may hold a comma, so only a variable, which cannot be given twice, is cut at them.
     pub(super) fn cut_variables(&mut self, matches: &ArgMatches) {
         if matches.value_source("from") == Some(ValueSource::EnvVariable) {
-            let all = std::mem::take(&mut self.from);
-            let each = all.iter().flat_map(|from| from.split(','));
-            self.from = each.filter(|from| !from.is_empty()).map(str::to_owned).collect();
+            self.from = cut(&self.from);
         }
     }
 
@@ -169,6 +167,12 @@ impl RunArgs {
             matches!((self.since, self.until), (Some(since), Some(until)) if since >= until);
         is_empty.then_some("`--since` must lie before `--until`")
     }
+}
+
+/// The archives that a variable names, with commas between them.
+pub(super) fn cut(all: &[String]) -> Vec<String> {
+    let each = all.iter().flat_map(|from| from.split(','));
+    each.filter(|from| !from.is_empty()).map(str::to_owned).collect()
 }
 
 /// Runs the command.
@@ -203,7 +207,7 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<Outcome> {
 
 /// `ARCHIVE/` is a folder or all keys below a prefix; `ARCHIVE*` all keys that begin so (Firehose puts
 /// no slash after a prefix that has none).
-async fn archive(from: &str, stores: &StoreArgs) -> anyhow::Result<Archive> {
+pub(super) async fn archive(from: &str, stores: &StoreArgs) -> anyhow::Result<Archive> {
     let (base, prefix) = match from.strip_suffix('*').map(|start| (start, start.rsplit_once('/'))) {
         Some((_, Some((base, prefix)))) => (base, prefix),
         Some((start, None)) => (".", start),

@@ -9,4 +9,5 @@ pub mod progress;
 mod reading;
 pub mod run;
 pub mod summary;
+pub mod verify;
 mod wave;

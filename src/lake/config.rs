@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::error::{LakeError, LakeResult};
 use super::ids::hex;
-use super::layout::{CONFIG, PartitionBy};
+use super::layout::{CONFIG, PartitionBy, record_key};
 use crate::store::{GetOptions, Store, StoreErrorKind};
 
 /// The format of lakes that this program writes, and the newest it reads.
@@ -52,9 +52,11 @@ impl LakeConfig {
         wanted: Option<PartitionBy>,
         identity: u32,
     ) -> LakeResult<Self> {
-        let config = match Self::open(store, identity).await? {
-            Some(config) => config,
-            None => Self::create(store, wanted.unwrap_or_default(), identity).await?,
+        let config = if let Some(config) = Self::open(store, identity).await? {
+            config
+        } else {
+            Self::check_is_new(store, identity).await?;
+            Self::create(store, wanted.unwrap_or_default(), identity).await?
         };
         match wanted {
             Some(wanted) if wanted != config.partition => Err(LakeError::refused(
@@ -73,7 +75,41 @@ impl LakeConfig {
         }
     }
 
+    /// A lake that lost its settings must not get others: its days would be mixed with months.
+    async fn check_is_new(store: &dyn Store, identity: u32) -> LakeResult<()> {
+        let has_log = store.head(&record_key(1)).await?.is_some();
+        // Another run may have made the lake and committed between the two looks.
+        if has_log && Self::open(store, identity).await?.is_none() {
+            return Err(LakeError::Damaged {
+                key: CONFIG.into(),
+                message: "is gone, though the lake has commits".into(),
+                hint: "`healthtrail verify --repair` writes it anew".into(),
+            });
+        }
+        Ok(())
+    }
+
     async fn create(store: &dyn Store, partition: PartitionBy, identity: u32) -> LakeResult<Self> {
+        let (config, bytes, sha256) = Self::encode(partition, identity)?;
+        match store.put_new(CONFIG, bytes, &sha256).await {
+            Ok(()) => Ok(config),
+            // Taken, or no answer: what lies there now is the lake's, whoever wrote it.
+            Err(error) => Self::open(store, identity).await?.ok_or(LakeError::Store(error)),
+        }
+    }
+
+    /// Writes the settings of a lake that lost them; what lies there is replaced.
+    pub async fn restore(
+        store: &dyn Store,
+        partition: PartitionBy,
+        identity: u32,
+    ) -> LakeResult<()> {
+        let (_, bytes, sha256) = Self::encode(partition, identity)?;
+        Ok(store.put(CONFIG, bytes, &sha256).await?)
+    }
+
+    /// New settings as they are written, with their hash.
+    fn encode(partition: PartitionBy, identity: u32) -> LakeResult<(Self, Bytes, String)> {
         let config = Self {
             format: LAKE_FORMAT,
             identity,
@@ -84,11 +120,7 @@ impl LakeConfig {
             .map_err(|error| LakeError::damaged(CONFIG, error.to_string()))?;
         bytes.push(b'\n');
         let sha256 = hex(&Sha256::digest(&bytes));
-        match store.put_new(CONFIG, Bytes::from(bytes), &sha256).await {
-            Ok(()) => Ok(config),
-            // Taken, or no answer: what lies there now is the lake's, whoever wrote it.
-            Err(error) => Self::open(store, identity).await?.ok_or(LakeError::Store(error)),
-        }
+        Ok((config, Bytes::from(bytes), sha256))
     }
 
     fn parse(bytes: &[u8], identity: u32) -> LakeResult<Self> {

@@ -21,6 +21,9 @@ pub const OBJECTS: &str = "_healthtrail/objects/";
 /// The prefix of folded logs.
 pub const CHECKPOINTS: &str = "_healthtrail/checkpoints/";
 
+/// The prefix of files that a repair took out of the tables.
+pub const QUARANTINE: &str = "_healthtrail/quarantine/";
+
 const DAY_MS: i64 = 86_400_000;
 /// Days and months are kept inside years 0 to 9999, so that every partition has a name of fixed form.
 const DAY_MIN: i64 = -719_528;
@@ -288,6 +291,23 @@ pub fn record_key(number: u64) -> String {
 /// A commit's done mark: `_healthtrail/log/0000000042.done`.
 pub fn done_key(number: u64) -> String {
     format!("{LOG}{number:010}.done")
+}
+
+/// The commit number of a record's or done mark's key; `None` for any other key.
+pub fn parse_log_key(key: &str) -> Option<u64> {
+    let (number, kind) = key.strip_prefix(LOG)?.split_once('.')?;
+    if matches!(kind, "json" | "done") { parse_number(number) } else { None }
+}
+
+/// A part's key under which no part ever lies: a repair that reopens a commit without taking a file out
+/// names it.
+pub fn nowhere_key(table: Table, commit: u64) -> String {
+    part_key(table, Partition::of(0, PartitionBy::Day), commit, "0000000000000000")
+}
+
+/// Where a repair keeps a file that it takes out of a table.
+pub fn quarantine_key(key: &str) -> String {
+    format!("{QUARANTINE}{key}")
 }
 
 /// The prefix of what all runs stage for one commit number.

@@ -110,7 +110,7 @@ impl Log {
     }
 
     /// The numbers of all checkpoints, newest first.
-    async fn checkpoints(&self) -> LakeResult<Vec<u64>> {
+    pub(super) async fn checkpoints(&self) -> LakeResult<Vec<u64>> {
         let listed = self.store.list(CHECKPOINTS);
         let numbers =
             listed.try_filter_map(|meta| async move { Ok(parse_checkpoint_key(&meta.key)) });
@@ -119,7 +119,7 @@ impl Log {
         Ok(numbers)
     }
 
-    async fn is_of_this_log(&self, ledger: &Ledger) -> LakeResult<bool> {
+    pub(super) async fn is_of_this_log(&self, ledger: &Ledger) -> LakeResult<bool> {
         let record = self.read_record(ledger.version).await?;
         Ok(record.is_some_and(|record| record.commit_id == ledger.commit_id))
     }
@@ -222,7 +222,7 @@ impl Log {
     }
 
     /// The objects of a record; `None` when their list is lost.
-    async fn read_objects<'a>(
+    pub(super) async fn read_objects<'a>(
         &self,
         list: &'a ObjectList,
     ) -> LakeResult<Option<std::borrow::Cow<'a, Objects>>> {

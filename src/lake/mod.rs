@@ -25,6 +25,7 @@ pub mod record;
 pub mod rejects;
 #[cfg(test)]
 mod testing;
+pub mod verify;
 pub mod views;
 
 pub use error::LakeError;

@@ -65,6 +65,18 @@ impl<'a> RowReader<'a> {
         columns: &[&str],
         times: &Range<i64>,
     ) -> LakeResult<Self> {
+        Self::open_in(store, table, file, columns, times, BATCH_ROWS).await
+    }
+
+    /// The same, with at most so many rows in a batch: for columns that may be large.
+    pub async fn open_in(
+        store: &'a dyn Store,
+        table: Table,
+        file: &'a LedgerFile,
+        columns: &[&str],
+        times: &Range<i64>,
+        batch_rows: usize,
+    ) -> LakeResult<Self> {
         let metadata = read_footer(store, file).await?;
         check_rows(file, &metadata)?;
         let schema = chosen(table, columns);
@@ -89,7 +101,7 @@ impl<'a> RowReader<'a> {
             builder
                 .with_projection(projection)
                 .with_row_groups(groups)
-                .with_batch_size(BATCH_ROWS)
+                .with_batch_size(batch_rows)
                 .build()
         })?;
         Ok(Self { store, file, schema, decoder, rows_left, ahead: None })

@@ -12,7 +12,7 @@ use std::time::Instant;
 use futures::stream::{self, StreamExt, TryStreamExt};
 
 use super::error::LakeResult;
-use super::layout::{done_key, run_staging_prefix};
+use super::layout::{done_key, parse_part_key, run_staging_prefix};
 use super::log::{ATTEMPTS, Log, may_pass, parse, sha256_of, to_json};
 use super::record::{DoneMark, ObjectList, Record};
 use crate::store::{StoreErrorKind, StoreResult};
@@ -88,7 +88,8 @@ impl Log {
 
     /// Deletes the files that the record withdraws, before any of its own become visible: readers miss
     /// rows for a moment rather than count them twice. What replaces them must be at hand, or they
-    /// stay. A withdrawn key never comes back, since keys hold the number of their commit.
+    /// stay. A withdrawn part never comes back, since its key holds the number of its commit; a list of
+    /// objects may, being named by its content alone, so that one is left to who withdraws it.
     async fn withdraw(&self, record: &Record, waiting: &[Move<'_>]) -> StoreResult<usize> {
         if record.withdrawn.is_empty() {
             return Ok(0);
@@ -106,6 +107,7 @@ impl Log {
         }
         // A file may be named once for each commit whose objects are read again.
         let keys: BTreeSet<&str> = record.withdrawn.iter().map(|one| one.key.as_str()).collect();
+        let keys = keys.into_iter().filter(|key| parse_part_key(key).is_some());
         stream::iter(keys)
             .map(|key| self.store.delete(key))
             .buffer_unordered(PUBLISH_CONCURRENCY)

@@ -202,7 +202,8 @@ fn sizes(rows: &[&RejectRow]) -> Vec<u64> {
     rows.iter().map(size).collect()
 }
 
-fn batch(rows: &[&RejectRow]) -> Result<RecordBatch, ArrowError> {
+/// These rejects as columns of the table, open.
+pub fn batch(rows: &[&RejectRow]) -> Result<RecordBatch, ArrowError> {
     fn texts<'a>(rows: &[&'a RejectRow], text: impl Fn(&'a RejectRow) -> &'a str) -> ArrayRef {
         Arc::new(StringArray::from_iter_values(rows.iter().map(|row| text(row))))
     }
