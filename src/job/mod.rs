@@ -2,11 +2,14 @@
 
 pub mod budget;
 mod commit;
+mod commit_rejects;
 mod conductor;
 mod memory;
 pub mod plan;
 pub mod progress;
 mod reading;
+pub mod redrive;
 pub mod run;
+mod salvage;
 pub mod summary;
 mod wave;

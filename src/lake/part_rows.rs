@@ -31,6 +31,8 @@ use crate::store::Store;
 
 /// Rows decoded at a time.
 const BATCH_ROWS: usize = 8_192;
+/// The same where each row may have a MiB of bytes.
+const BATCH_ROWS_WITH_BYTES: usize = 16;
 /// Ranges that lie this close are fetched as one: a request costs more than these bytes.
 const GAP_BYTES: u64 = 256 << 10;
 /// Requests for one row group at once.
@@ -68,6 +70,7 @@ impl<'a> RowReader<'a> {
         let metadata = read_footer(store, file).await?;
         check_rows(file, &metadata)?;
         let schema = chosen(table, columns);
+        let large = columns.contains(&"bytes");
         let column = position(&metadata, table.time_column());
         let groups: Vec<usize> = metadata
             .row_groups()
@@ -89,7 +92,7 @@ impl<'a> RowReader<'a> {
             builder
                 .with_projection(projection)
                 .with_row_groups(groups)
-                .with_batch_size(BATCH_ROWS)
+                .with_batch_size(if large { BATCH_ROWS_WITH_BYTES } else { BATCH_ROWS })
                 .build()
         })?;
         Ok(Self { store, file, schema, decoder, rows_left, ahead: None })
