@@ -11,6 +11,8 @@ mod inspect;
 mod options;
 mod printer;
 mod progress;
+mod redrive;
+mod rejects;
 mod report;
 mod run;
 mod values;
@@ -71,6 +73,8 @@ enum Command {
     Ddl(ddl::DdlArgs),
     Generate(Box<generate::GenerateArgs>),
     Report(Box<report::ReportArgs>),
+    Rejects(Box<rejects::RejectsArgs>),
+    Redrive(Box<redrive::RedriveArgs>),
 }
 
 impl Cli {
@@ -82,6 +86,17 @@ impl Cli {
         let mut cli = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
         if let (Command::Run(args), Some((_, matches))) = (&mut cli.command, matches.subcommand()) {
             args.cut_variables(matches);
+        }
+        if let (Command::Redrive(args), Some((_, matches))) =
+            (&mut cli.command, matches.subcommand())
+        {
+            args.cut_variables(matches);
+        }
+        if let Command::Redrive(args) = &cli.command
+            && let Some(wrong) = args.contradiction()
+            && let Some(redrive) = command.find_subcommand_mut("redrive")
+        {
+            redrive.error(ErrorKind::ArgumentConflict, wrong).exit();
         }
         if let Command::Run(args) = &cli.command
             && let Some(wrong) = args.contradiction()
@@ -110,6 +125,8 @@ impl Cli {
             Command::Ddl(args) => runtime.block_on(ddl::ddl(args)),
             Command::Generate(args) => runtime.block_on(generate::generate(*args)),
             Command::Report(args) => runtime.block_on(report::report(*args)),
+            Command::Rejects(args) => runtime.block_on(rejects::rejects(*args)),
+            Command::Redrive(args) => runtime.block_on(redrive::redrive(*args)),
         }
     }
 

@@ -130,11 +130,20 @@ pub(super) struct RunArgs {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum ProductsArg {
+pub(super) enum ProductsArg {
     /// AWS Health: native events, and Health's findings in Security Hub
     Health,
     /// Every product's findings
     All,
+}
+
+impl ProductsArg {
+    pub(super) fn products(self) -> Products {
+        match self {
+            Self::Health => Products::Health,
+            Self::All => Products::All,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -145,7 +154,7 @@ enum PartitionArg {
     Month,
 }
 
-fn memory(text: &str) -> Result<u64, String> {
+pub(super) fn memory(text: &str) -> Result<u64, String> {
     let bytes = values::size(text)?;
     if bytes < MEMORY_BYTES_MIN {
         return Err(format!("a run needs at least {}", show_bytes(MEMORY_BYTES_MIN)));
@@ -203,7 +212,7 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<Outcome> {
 
 /// `ARCHIVE/` is a folder or all keys below a prefix; `ARCHIVE*` all keys that begin so (Firehose puts
 /// no slash after a prefix that has none).
-async fn archive(from: &str, stores: &StoreArgs) -> anyhow::Result<Archive> {
+pub(super) async fn archive(from: &str, stores: &StoreArgs) -> anyhow::Result<Archive> {
     let (base, prefix) = match from.strip_suffix('*').map(|start| (start, start.rsplit_once('/'))) {
         Some((_, Some((base, prefix)))) => (base, prefix),
         Some((start, None)) => (".", start),
@@ -236,10 +245,7 @@ fn options(
     Ok(RunOptions {
         archives,
         lake,
-        products: args.products.map(|products| match products {
-            ProductsArg::Health => Products::Health,
-            ProductsArg::All => Products::All,
-        }),
+        products: args.products.map(ProductsArg::products),
         partition: args.partition.map(|partition| match partition {
             PartitionArg::Day => PartitionBy::Day,
             PartitionArg::Month => PartitionBy::Month,

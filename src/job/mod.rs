@@ -9,6 +9,7 @@ pub mod plan;
 pub mod progress;
 mod reading;
 pub mod redrive;
+pub mod rejects;
 pub mod run;
 mod salvage;
 pub mod summary;
