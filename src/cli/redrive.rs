@@ -31,12 +31,14 @@ use crate::store::open;
 /// whole are read from there. It can be stopped at any moment, run beside `run`, and run again:
 /// running it twice is the same as running it once. Give it the limits that `run` has, or wider ones.
 #[derive(Debug, Args)]
-#[command(after_help = "Exit codes: 0 done; 1 failed, and safe to run again; 2 wrong usage; 3 done, but objects \
+#[command(
+    after_help = "Exit codes: 0 done; 1 failed, and safe to run again; 2 wrong usage; 3 done, but objects \
     could not be read, or are gone.\n\n\
     Examples:\n  \
     healthtrail redrive --lake lake --from samples/archive\n  \
     healthtrail redrive --lake s3://my-lake/health --from s3://my-archive/health --reason no_identity\n  \
-    healthtrail redrive --lake lake --from archive --passed-over unrecognised")]
+    healthtrail redrive --lake lake --from archive --passed-over unrecognised"
+)]
 pub(super) struct RedriveArgs {
     /// Lake to read and add to: a folder or `s3://bucket/prefix`
     #[arg(long, value_name = "LAKE", env = "HEALTHTRAIL_LAKE")]
@@ -119,7 +121,8 @@ impl RedriveArgs {
     /// What is wrong with options that are right one by one.
     pub(super) fn contradiction(&self) -> Option<&'static str> {
         let is_both = !self.passed_over.is_empty() && self.filter.is_of_rejects();
-        is_both.then_some("`--passed-over` is about objects; `--reason` and `--stage` choose rejects")
+        is_both
+            .then_some("`--passed-over` is about objects; `--reason` and `--stage` choose rejects")
     }
 }
 
@@ -195,15 +198,17 @@ fn describe(redriven: &Redriven, lake: &str) -> Vec<String> {
     let counts: Vec<String> =
         counts.map(|(name, count)| format!("{} {name}", show_count(*count))).collect();
     let counts = if counts.is_empty() { String::new() } else { format!(": {}", counts.join(", ")) };
-    let of = if redriven.rejects.matched > 0 {
-        format!("{} rejects in ", show_count(redriven.rejects.matched))
-    } else {
-        String::new()
+    let of = match redriven.rejects.matched {
+        0 => String::new(),
+        1 => "1 reject in ".to_owned(),
+        matched => format!("{} rejects in ", show_count(matched)),
     };
-    lines.push(format!("  matched    {of}{} objects{counts}", show_count(objects.matched)));
+    let noun = if objects.matched == 1 { "object" } else { "objects" };
+    lines.push(format!("  matched    {of}{} {noun}{counts}", show_count(objects.matched)));
     if objects.salvaged > 0 {
         let salvaged = show_count(objects.salvaged);
-        lines.push(format!("  salvaged   {salvaged} objects, from the bytes that rejects had kept"));
+        lines
+            .push(format!("  salvaged   {salvaged} objects, from the bytes that rejects had kept"));
     }
     let states: Vec<String> = redriven
         .rejects

@@ -76,7 +76,13 @@ pub(super) struct FilterArgs {
     stage: Vec<String>,
 
     /// Only objects whose URI begins so
-    #[arg(long, value_name = "URI", env = "HEALTHTRAIL_REJECTS_OBJECT", default_value = "", hide_default_value = true)]
+    #[arg(
+        long,
+        value_name = "URI",
+        env = "HEALTHTRAIL_REJECTS_OBJECT",
+        default_value = "",
+        hide_default_value = true
+    )]
     object: String,
 
     /// First arrival hour: `2026-11-24` or `2026-11-24T03`, UTC
@@ -163,9 +169,15 @@ pub(super) async fn rejects(args: RejectsArgs) -> anyhow::Result<Outcome> {
         let shown = show(&lake, id).await?;
         let shown = shown.ok_or_else(|| {
             let (id, lake) = (id_text(id), lake.base_uri());
-            anyhow!("the lake `{lake}` has no reject `{id}`; `healthtrail rejects --list` names them")
+            anyhow!(
+                "the lake `{lake}` has no reject `{id}`; `healthtrail rejects --list` names them"
+            )
         })?;
-        return if args.bytes.is_some() { print_bytes(&shown) } else { print_one(id, &shown, args.json) };
+        return if args.bytes.is_some() {
+            print_bytes(&shown)
+        } else {
+            print_one(id, &shown, args.json)
+        };
     }
     if args.list { list(&lake, &args).await } else { groups(&lake, &args).await }
 }
@@ -306,9 +318,9 @@ fn print_bytes(shown: &Shown) -> anyhow::Result<Outcome> {
 
 fn print_one(id: u128, shown: &Shown, as_json: bool) -> anyhow::Result<Outcome> {
     if as_json {
-        let states = shown.states.iter().map(|state| {
-            json!({"state": state.name, "state_by": state.by, "detail": state.detail})
-        });
+        let states = shown.states.iter().map(
+            |state| json!({"state": state.name, "state_by": state.by, "detail": state.detail}),
+        );
         let text = std::str::from_utf8(&shown.bytes).ok();
         let hex = text.is_none().then(|| crate::lake::ids::hex(&shown.bytes));
         printer::data(json!({
@@ -378,7 +390,8 @@ fn as_text(bytes: &[u8]) -> Option<&str> {
 
 fn hex_line((index, bytes): (usize, &[u8])) -> String {
     let hex: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    let shown = |byte: &u8| if byte.is_ascii_graphic() || *byte == b' ' { char::from(*byte) } else { '.' };
+    let shown =
+        |byte: &u8| if byte.is_ascii_graphic() || *byte == b' ' { char::from(*byte) } else { '.' };
     let text: String = bytes.iter().map(shown).collect();
     format!("    {:08x}  {:<47}  {text}", index * 16, hex.join(" "))
 }

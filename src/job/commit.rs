@@ -19,7 +19,6 @@ use tokio::task::block_in_place;
 
 use crate::finding::tally::Tally;
 use crate::job::budget::{Budget, threads};
-use crate::job::commit_rejects::state_by;
 use crate::job::plan::{Archive, Planned};
 use crate::job::run::{RunOptions, budget};
 use crate::job::wave::Wave;
@@ -34,7 +33,7 @@ use crate::lake::part_ids::known_ids;
 use crate::lake::record::{
     FailedObject, FileRecord, ObjectRecord, ObjectTally, Objects, Purpose, Settings,
 };
-use crate::lake::reject_states::States;
+use crate::lake::reject_states::{By, States};
 use crate::store::{Store, StoreErrorKind};
 
 /// What commits need to know, and the ledger that they move on.
@@ -47,7 +46,7 @@ pub(crate) struct Committer {
     pub(crate) partition: PartitionBy,
     pub(crate) settings: Settings,
     /// Who gives rejects their state.
-    pub(crate) state_by: String,
+    pub(crate) state_by: By,
     pub(crate) run: String,
     pub(crate) started_at: String,
     pub(crate) pool: Arc<ThreadPool>,
@@ -161,7 +160,7 @@ impl Committer {
             again: None,
             partition,
             settings,
-            state_by: state_by(&settings),
+            state_by: By::of(&settings),
             run: random_id(),
             started_at: jiff::Timestamp::now().to_string(),
             pool: Arc::new(pool),

@@ -16,9 +16,9 @@ use crate::job::wave::{RowPlace, Wave};
 use crate::lake::ids::IdSet;
 use crate::lake::layout::{Partition, Table};
 use crate::lake::ledger::{LedgerFile, Status};
+use crate::lake::record::Objects;
 use crate::lake::reject_states::{Held, Standing, States, Wanted, settle};
 use crate::lake::rejects::{self, RejectLine, State, reject_id};
-use crate::lake::record::{Objects, Settings};
 
 /// An object by URI and etag.
 pub(crate) type ObjectName = (Arc<str>, Arc<str>);
@@ -36,20 +36,6 @@ pub(crate) struct Mark {
     pub(crate) except: HashSet<u64>,
     /// At most so many bytes of rejects are held for it.
     pub(crate) bytes: u64,
-}
-
-/// Who gives a reject its state: this program, with these settings.
-pub(crate) fn state_by(settings: &Settings) -> String {
-    let Settings { products, limits, reader_generation } = settings;
-    format!(
-        "healthtrail {}, reader {reader_generation}, {} products, object_bytes_max {}, \
-         document_bytes_max {}, depth_max {}",
-        env!("CARGO_PKG_VERSION"),
-        products.name(),
-        limits.object_bytes_max,
-        limits.document_bytes_max,
-        limits.depth_max,
-    )
 }
 
 impl Committer {
@@ -86,14 +72,12 @@ impl Committer {
         let mut partitions: BTreeSet<Partition> =
             rejects::partitions(&wave.rejects, self.partition).into_iter().collect();
         let hours = reread.values().filter_map(|index| self.plan.get(*index));
-        partitions.extend(
-            hours.map(|planned| Partition::of(planned.arrival.hour_ms, self.partition)),
-        );
+        partitions
+            .extend(hours.map(|planned| Partition::of(planned.arrival.hour_ms, self.partition)));
         let ids: IdSet =
             wave.rejects.iter().map(|row| reject_id(&row.place, &row.reject)).collect();
-        let objects = |object: &str, etag: &str| {
-            reread.contains_key(&(Arc::from(object), Arc::from(etag)))
-        };
+        let objects =
+            |object: &str, etag: &str| reread.contains_key(&(Arc::from(object), Arc::from(etag)));
         let wanted = Wanted {
             ids: &|id| ids.contains(&id),
             objects: if reread.is_empty() { None } else { Some(&objects) },
@@ -128,7 +112,7 @@ impl Committer {
         known: &Known,
         staged: &mut Staged,
     ) -> anyhow::Result<()> {
-        let by = self.state_by.as_str();
+        let by = &self.state_by;
         let rejected = settle(&wave.rejects, &known.rejects, by, self.again.is_some());
         staged.rejects_known += rejected.duplicates_in_wave + rejected.duplicates_in_lake;
         let mut lines = rejected.lines;
@@ -201,12 +185,8 @@ impl Committer {
         let places: HashMap<ObjectName, usize> = places.collect();
         let of = |object: &str, etag: &str| places.get(&(Arc::from(object), Arc::from(etag)));
         let objects = |object: &str, etag: &str| of(object, etag).is_some();
-        let wanted = Wanted {
-            ids: &|_| false,
-            objects: Some(&objects),
-            bytes: true,
-            by: &self.state_by,
-        };
+        let wanted =
+            Wanted { ids: &|_| false, objects: Some(&objects), bytes: true, by: &self.state_by };
         let mut states = States::default();
         self.read_states(&self.partitions_of(marks), 0, wanted, &mut states).await?;
         let limit = self.settings.limits.object_bytes_max;
@@ -235,8 +215,7 @@ impl Committer {
         loop {
             self.catch_up().await?;
             let objects = |object: &str, etag: &str| of(object, etag).is_some();
-            let wanted =
-                Wanted { ids: &|_| false, objects: Some(&objects), bytes: true, by: &by };
+            let wanted = Wanted { ids: &|_| false, objects: Some(&objects), bytes: true, by: &by };
             self.read_states(&partitions, version, wanted, &mut states).await?;
             version = self.ledger.version();
             let mut staged = Staged::at(version);

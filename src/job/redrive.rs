@@ -20,7 +20,7 @@ use serde::Serialize;
 use crate::archive::arrival::Arrival;
 use crate::finding::identity::IDENTITY_VERSION;
 use crate::job::commit::{Again, Committer, catch_up};
-use crate::job::commit_rejects::{Mark, ObjectName, state_by};
+use crate::job::commit_rejects::{Mark, ObjectName};
 use crate::job::conductor::Conductor;
 use crate::job::plan::{Archive, Planned};
 use crate::job::progress::Progress;
@@ -34,6 +34,7 @@ use crate::lake::ledger::Ledger;
 use crate::lake::log::Log;
 use crate::lake::record::{ObjectRecord, Record, Settings};
 use crate::lake::reject_rows::{RejectFilter, RejectView, files_by_partition, visit_latest};
+use crate::lake::reject_states::By;
 use crate::lake::rejects::State;
 use crate::store::{Store, StoreError, StoreErrorKind};
 
@@ -144,7 +145,7 @@ pub async fn redrive(options: &RedriveOptions) -> anyhow::Result<Redriven> {
     let settings = settings(&options.read, &ledger)?;
     let mut redriven = Redriven::default();
     let candidates = if options.passed_over.is_empty() {
-        let by = state_by(&settings);
+        let by = By::of(&settings);
         of_rejects(lake.as_ref(), &ledger, options, &by, &mut redriven.rejects.matched).await?
     } else {
         of_records(&log, &ledger, options, &settings).await?
@@ -188,7 +189,7 @@ async fn of_rejects(
     lake: &dyn Store,
     ledger: &Ledger,
     options: &RedriveOptions,
-    by: &str,
+    by: &By,
     matched: &mut u64,
 ) -> anyhow::Result<Vec<Candidate>> {
     let mut all = Vec::new();
@@ -217,11 +218,11 @@ async fn of_rejects(
 }
 
 /// Whether to try a reject that waits: unless this version has said its state, with these settings.
-fn is_due(row: &RejectView<'_>, by: &str, again: bool) -> bool {
+fn is_due(row: &RejectView<'_>, by: &By, again: bool) -> bool {
     match row.state {
         State::Open => true,
         State::StillFailing | State::ObjectGone | State::ObjectChanged => {
-            again || row.state_by != Some(by)
+            again || row.state_by != Some(by.for_reason(row.reason))
         }
         State::Redriven | State::Other => false,
     }
@@ -246,10 +247,7 @@ async fn of_records(
             let name = name(archive, key, etag);
             let passed_over = &tally.passed_over_by_kind.0;
             let has = options.passed_over.iter().any(|kind| passed_over.contains_key(kind));
-            if has
-                && !is_done(record)
-                && options.filter.takes_object(&name.0, *arrived_hour_ms)
-            {
+            if has && !is_done(record) && options.filter.takes_object(&name.0, *arrived_hour_ms) {
                 let arrived_hour_ms = *arrived_hour_ms;
                 all.insert(name.clone(), Candidate { name, arrived_hour_ms, bytes: 0 });
             } else {
@@ -277,11 +275,7 @@ struct Looked {
 }
 
 /// Looks for each object in its archive, and counts what is not there.
-async fn look(
-    archives: &[Archive],
-    candidates: Vec<Candidate>,
-    redriven: &mut Redriven,
-) -> Looked {
+async fn look(archives: &[Archive], candidates: Vec<Candidate>, redriven: &mut Redriven) -> Looked {
     let mut looked = Looked::default();
     let mut found = futures::stream::iter(candidates)
         .map(|candidate| async move { (find(archives, &candidate).await, candidate) })
@@ -330,7 +324,11 @@ async fn find(archives: &[Archive], candidate: &Candidate) -> Found {
         Ok(Some(meta)) if meta.etag != etag.as_ref() => Found::Missing(State::ObjectChanged),
         Ok(Some(meta)) => {
             let hour_ms = candidate.arrived_hour_ms;
-            Found::Here(Planned { archive: index, meta, arrival: Arrival { at_ms: hour_ms, hour_ms } })
+            Found::Here(Planned {
+                archive: index,
+                meta,
+                arrival: Arrival { at_ms: hour_ms, hour_ms },
+            })
         }
         Err(error) if error.kind == StoreErrorKind::NotFound => Found::Missing(State::ObjectGone),
         Err(error) => Found::Failed(error),

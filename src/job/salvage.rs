@@ -44,11 +44,7 @@ pub(crate) fn is_whole_document(held: &Held, object_bytes_max: u64) -> bool {
 }
 
 /// Plans what was kept of these objects, and takes its offsets from what is to be marked.
-pub(crate) fn plan(
-    from: &[Archive],
-    kept: Vec<(usize, Documents)>,
-    marks: &mut [Mark],
-) -> Salvage {
+pub(crate) fn plan(from: &[Archive], kept: Vec<(usize, Documents)>, marks: &mut [Mark]) -> Salvage {
     let mut stores: BTreeMap<usize, Kept> = BTreeMap::new();
     let mut found: Vec<(usize, ObjectMeta, i64, HashSet<u64>)> = Vec::new();
     for (index, documents) in kept {

@@ -54,8 +54,8 @@ pub const COLUMNS_AND_BYTES: [&str; 16] = {
 };
 
 /// What tells where a reject stands.
-pub const STATE_COLUMNS: [&str; 5] =
-    ["reject_id", "state", "state_number", "state_by", "arrived_hour"];
+pub const STATE_COLUMNS: [&str; 6] =
+    ["reject_id", "state", "state_number", "state_by", "arrived_hour", "reason"];
 
 /// One row; what was not read is empty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -257,9 +257,8 @@ impl RejectFilter {
 
     /// Whether this reject is asked for.
     pub fn takes(&self, row: &RejectView<'_>) -> bool {
-        let among = |names: &[String], own: &str| {
-            names.is_empty() || names.iter().any(|name| name == own)
-        };
+        let among =
+            |names: &[String], own: &str| names.is_empty() || names.iter().any(|name| name == own);
         self.takes_object(row.object, row.arrived_hour_ms)
             && among(&self.reasons, row.reason)
             && among(&self.stages, row.stage)

@@ -14,9 +14,45 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use super::error::LakeResult;
 use super::ids::{IdMap, IdSet};
 use super::ledger::LedgerFile;
+use super::record::Settings;
 use super::reject_rows::{COLUMNS, COLUMNS_AND_BYTES, RejectView, STATE_COLUMNS, visit_rows};
 use super::rejects::{RejectLine, RejectRow, State, reject_id};
+use crate::finding::reject::Reason;
 use crate::store::Store;
+
+/// Who gives rejects their state: the program with what decides whether it rejects. The limits belong
+/// to it only where a limit is the reason: they depend on memory and threads, and change nothing else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct By {
+    program: String,
+    with_limits: String,
+}
+
+impl By {
+    /// This program with these settings.
+    pub fn of(settings: &Settings) -> Self {
+        let Settings { products, limits, reader_generation } = settings;
+        let version = env!("CARGO_PKG_VERSION");
+        let products = products.name();
+        let program =
+            format!("healthtrail {version}, reader {reader_generation}, products {products}");
+        let with_limits = format!(
+            "{program}, object_bytes_max {}, document_bytes_max {}, depth_max {}",
+            limits.object_bytes_max, limits.document_bytes_max, limits.depth_max
+        );
+        Self { program, with_limits }
+    }
+
+    /// The text for a reject of this reason.
+    pub fn for_reason(&self, reason: &str) -> &str {
+        let limits = [Reason::ObjectTooLarge, Reason::DocumentTooLarge, Reason::TooDeep];
+        if limits.iter().any(|limit| limit.name() == reason) {
+            &self.with_limits
+        } else {
+            &self.program
+        }
+    }
+}
 
 /// Where a reject stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,7 +106,7 @@ pub struct Wanted<'a> {
     /// With their bytes.
     pub bytes: bool,
     /// Who looks: program and settings.
-    pub by: &'a str,
+    pub by: &'a By,
 }
 
 impl std::fmt::Debug for Wanted<'_> {
@@ -121,7 +157,7 @@ impl States {
         let standing = Standing {
             state: row.state,
             number: row.state_number,
-            by_us: row.state_by == Some(wanted.by),
+            by_us: row.state_by == Some(wanted.by.for_reason(row.reason)),
             arrived_hour_ms: row.arrived_hour_ms,
         };
         self.stand(row.id, standing);
@@ -202,7 +238,7 @@ pub struct Rejected<'a> {
 pub fn settle<'a>(
     rows: &'a [RejectRow],
     states: &States,
-    by: &'a str,
+    by: &'a By,
     is_redrive: bool,
 ) -> Rejected<'a> {
     let mut rejected = Rejected::default();
@@ -222,7 +258,7 @@ pub fn settle<'a>(
             rejected.lines.push(RejectLine {
                 state,
                 state_number: standing.number.saturating_add(1),
-                state_by: Some(by),
+                state_by: Some(by.for_reason(row.reject.reason.name())),
                 arrived_hour_ms: standing.arrived_hour_ms,
                 ..row.line()
             });
@@ -249,7 +285,7 @@ impl Held {
         &'a self,
         standing: Standing,
         state: State,
-        by: &'a str,
+        by: &'a By,
         detail: String,
     ) -> RejectLine<'a> {
         let bytes = if state.waits() { self.bytes.as_slice() } else { &[] };
@@ -257,7 +293,7 @@ impl Held {
             id: self.id,
             state,
             state_number: standing.number.saturating_add(1),
-            state_by: Some(by),
+            state_by: Some(by.for_reason(&self.reason)),
             arrived_hour_ms: standing.arrived_hour_ms,
             stage: &self.stage,
             reason: &self.reason,
@@ -277,10 +313,10 @@ impl Held {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::finding::reject::{Reason, Reject, Stage};
+    use crate::finding::reject::{Reject, Stage};
     use crate::lake::layout::PartitionBy;
     use crate::lake::rejects::{by_partition, encode};
-    use crate::lake::testing::place;
+    use crate::lake::testing::{SETTINGS, place};
     use crate::store::Memory;
 
     fn row(start: u64) -> RejectRow {
@@ -331,17 +367,18 @@ mod tests {
         let store = Memory::new("lake");
         let rows = [row(0), row(1), row(2)];
         let first = stored(&store, "1", 1, rows.iter().map(RejectRow::line).collect());
+        let us = By::of(&SETTINGS);
         let moved = |state, number| RejectLine {
             state,
             state_number: number,
-            state_by: Some("us"),
+            state_by: Some(us.for_reason("not_json")),
             ..rows[0].line()
         };
         let second = stored(&store, "2", 2, vec![moved(State::Redriven, 1)]);
         let third = stored(&store, "3", 3, vec![moved(State::Open, 2)]);
         let ids = |_| false;
         let objects = |object: &str, etag: &str| object == "o" && etag == "1";
-        let wanted = Wanted { ids: &ids, objects: Some(&objects), bytes: true, by: "us" };
+        let wanted = Wanted { ids: &ids, objects: Some(&objects), bytes: true, by: &us };
         for files in [vec![&first, &second], vec![&second, &first]] {
             let mut states = States::default();
             states.read(&store, &files, 1, wanted).await.unwrap();
@@ -367,10 +404,11 @@ mod tests {
         let rows = [row(0), row(0), row(1)];
         let mut states = States::default();
         states.stand(reject_id(&rows[2].place, &rows[2].reject), standing(State::Open, false));
-        let run = settle(&rows, &states, "us", false);
+        let us = By::of(&SETTINGS);
+        let run = settle(&rows, &states, &us, false);
         assert_eq!((run.duplicates_in_wave, run.duplicates_in_lake, run.lines.len()), (1, 1, 1));
         assert_eq!(run.lines[0].state_number, 0);
-        let redrive = settle(&rows, &states, "us", true);
+        let redrive = settle(&rows, &states, &us, true);
         let later = &redrive.lines[1];
         assert_eq!((later.state, later.state_number), (State::StillFailing, 4));
         assert_eq!((later.arrived_hour_ms, later.bytes), (0, &b"x"[..]));

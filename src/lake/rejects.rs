@@ -48,13 +48,8 @@ pub enum State {
 
 impl State {
     /// Those that this version writes.
-    pub const ALL: [Self; 5] = [
-        Self::Open,
-        Self::StillFailing,
-        Self::ObjectGone,
-        Self::ObjectChanged,
-        Self::Redriven,
-    ];
+    pub const ALL: [Self; 5] =
+        [Self::Open, Self::StillFailing, Self::ObjectGone, Self::ObjectChanged, Self::Redriven];
 
     /// The name in the table.
     pub fn name(self) -> &'static str {
