@@ -220,8 +220,7 @@ async fn of_rejects(
 /// Whether to try a reject that waits: unless this version has said its state, with these settings.
 fn is_due(row: &RejectView<'_>, by: &By, again: bool) -> bool {
     match row.state {
-        State::Open => true,
-        State::StillFailing | State::ObjectGone | State::ObjectChanged => {
+        State::Open | State::StillFailing | State::ObjectGone | State::ObjectChanged => {
             again || row.state_by != Some(by.for_reason(row.reason))
         }
         State::Redriven | State::Other => false,

@@ -250,7 +250,9 @@ pub fn settle<'a>(
             continue;
         }
         let Some(standing) = states.of(id) else {
-            rejected.lines.push(row.line());
+            // One that a redrive finds is not tried again by the next one of the same version.
+            let by = is_redrive.then(|| by.for_reason(row.reject.reason.name()));
+            rejected.lines.push(RejectLine { state_by: by, ..row.line() });
             continue;
         };
         rejected.duplicates_in_lake += 1;
@@ -271,7 +273,7 @@ pub fn settle<'a>(
 fn next_state(standing: Standing, is_redrive: bool) -> Option<State> {
     match standing.state {
         State::Other => None,
-        State::StillFailing if standing.by_us => None,
+        State::Open | State::StillFailing if standing.by_us => None,
         State::Open | State::StillFailing if !is_redrive => None,
         _ if is_redrive => Some(State::StillFailing),
         _ => Some(State::Open),
@@ -349,6 +351,7 @@ mod tests {
         let table = [
             // state, said by us, next by a run, next by a redrive
             (Open, false, None, Some(StillFailing)),
+            (Open, true, None, None),
             (StillFailing, false, None, Some(StillFailing)),
             (StillFailing, true, None, None),
             (ObjectGone, true, Some(Open), Some(StillFailing)),
@@ -407,8 +410,9 @@ mod tests {
         let us = By::of(&SETTINGS);
         let run = settle(&rows, &states, &us, false);
         assert_eq!((run.duplicates_in_wave, run.duplicates_in_lake, run.lines.len()), (1, 1, 1));
-        assert_eq!(run.lines[0].state_number, 0);
+        assert_eq!((run.lines[0].state_number, run.lines[0].state_by), (0, None));
         let redrive = settle(&rows, &states, &us, true);
+        assert_eq!(redrive.lines[0].state_by, Some(us.for_reason("not_json")));
         let later = &redrive.lines[1];
         assert_eq!((later.state, later.state_number), (State::StillFailing, 4));
         assert_eq!((later.arrived_hour_ms, later.bytes), (0, &b"x"[..]));

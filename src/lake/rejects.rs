@@ -146,7 +146,7 @@ pub const COLUMNS: [RejectColumn; 17] = [
         "state_by",
         "string",
         true,
-        "The program and the settings that gave the state; null for the first",
+        "The program and the settings that gave the state; null where a run found it first",
     ),
 ];
 

@@ -97,7 +97,7 @@ CREATE EXTERNAL TABLE IF NOT EXISTS `security`.`rejects` (
   `schema_version` int COMMENT 'Version of the list of columns',
   `bytes` binary COMMENT 'Its bytes as they were, at most 1 MiB of them',
   `state_number` int COMMENT 'How many states came before, the row with the greatest one counts, null is the first',
-  `state_by` string COMMENT 'The program and the settings that gave the state, null for the first'
+  `state_by` string COMMENT 'The program and the settings that gave the state, null where a run found it first'
 )
 COMMENT 'One row for what could not become a finding, with its place and bytes'
 PARTITIONED BY (`dt` string COMMENT 'Partition key: day of arrived_hour, UTC, such as 2026-11-24; filter on it to read less')
