@@ -323,7 +323,7 @@ fn options(archive: &Arc<dyn Store>, lake: &Arc<dyn Store>, narrow: bool) -> Run
         deadline: None,
         threads: 2,
         memory_bytes: 1 << 30,
-        wave_objects: Some(2),
+        wave_objects: None,
         fetches: 4,
         object_bytes_max: 1 << 30,
         document_bytes_max: if narrow { 300 } else { 16 << 20 },
@@ -424,8 +424,8 @@ async fn redrives_beside_runs_add_every_row_and_state_once() {
     assert_unique(folder.path());
     assert_eq!(rows(folder.path(), "findings").len(), 30);
     let states = states(folder.path());
-    let redriven = states.values().filter(|row| row["state"] == "redriven").count();
-    assert_eq!((states.len(), redriven), (40, 20), "{states:?}");
+    let settled = states.values().filter(|row| row["state"] == "redriven").count();
+    assert_eq!((states.len(), settled), (40, 20), "{states:?}");
     let last = redrive_once(&as_archive, &lake).await.unwrap();
     let before = files(folder.path());
     redrive_once(&as_archive, &lake).await.unwrap();
@@ -510,7 +510,8 @@ fn check_page(name: &str) {
     let mut lines = written.lines().peekable();
     let mut last_id = String::new();
     while let Some(line) = lines.next() {
-        made += &format!("{line}\n");
+        made += line;
+        made += "\n";
         let Some(typed) = line.strip_prefix("    $ healthtrail ") else { continue };
         while lines
             .next_if(|next| next.starts_with("    ") && !next.starts_with("    $ "))
@@ -539,7 +540,7 @@ fn check_page(name: &str) {
             } else {
                 line
             };
-            made += &format!("    {line}\n");
+            made += &["    ", line, "\n"].concat();
         }
     }
     if std::env::var_os("UPDATE").is_some() {

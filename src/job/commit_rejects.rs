@@ -6,6 +6,7 @@
 //! Wrong is what is wrong with the lake. Memory: that of [`States`], and the rows in the making.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use tokio::task::block_in_place;
@@ -267,7 +268,7 @@ fn fate(held: &Held, rows: &[RowPlace], wave: &Wave) -> String {
     if let Some(other) = other {
         let separator = if fate.is_empty() { "" } else { "; " };
         let reason = other.reject.reason.name();
-        fate.push_str(&format!("{separator}rejected as `{reason}` now"));
+        let _ = write!(fate, "{separator}rejected as `{reason}` now");
     }
     fate
 }

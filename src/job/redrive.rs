@@ -313,11 +313,8 @@ async fn look(archives: &[Archive], candidates: Vec<Candidate>, redriven: &mut R
 
 async fn find(archives: &[Archive], candidate: &Candidate) -> Found {
     let (uri, etag) = &candidate.name;
-    let place = archives.iter().enumerate().find_map(|(index, archive)| {
-        let key = uri.strip_prefix(archive.store.base_uri())?.strip_prefix('/')?;
-        key.starts_with(&archive.prefix).then_some((index, archive, key))
-    });
-    let Some((index, archive, key)) = place else { return Found::Elsewhere };
+    let Some((index, key)) = salvage::place_of(archives, uri) else { return Found::Elsewhere };
+    let Some(archive) = archives.get(index) else { return Found::Elsewhere };
     match archive.store.head(key).await {
         Ok(None) => Found::Missing(State::ObjectGone),
         Ok(Some(meta)) if meta.etag != etag.as_ref() => Found::Missing(State::ObjectChanged),

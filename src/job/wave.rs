@@ -166,7 +166,9 @@ impl Wave {
         for (index, place) in self.row_places(objects, known) {
             all.entry(index).or_default().push(place);
         }
-        all.values_mut().for_each(|places| places.sort_unstable());
+        for places in all.values_mut() {
+            places.sort_unstable();
+        }
         all
     }
 

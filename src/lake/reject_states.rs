@@ -96,13 +96,16 @@ pub struct Held {
     pub bytes: Vec<u8>,
 }
 
+/// Whether an object is asked for, by URI and etag.
+pub type IsWanted<'a> = &'a (dyn Fn(&str, &str) -> bool + Sync);
+
 /// Which rejects are looked for.
 #[derive(Clone, Copy)]
 pub struct Wanted<'a> {
     /// These, wherever they are.
     pub ids: &'a (dyn Fn(u128) -> bool + Sync),
     /// Those of these objects, by URI and etag, with all that is known of them; `None` for none.
-    pub objects: Option<&'a (dyn Fn(&str, &str) -> bool + Sync)>,
+    pub objects: Option<IsWanted<'a>>,
     /// With their bytes.
     pub bytes: bool,
     /// Who looks: program and settings.
