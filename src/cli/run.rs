@@ -375,6 +375,12 @@ fn remarks(summary: &Summary) -> Vec<String> {
     if summary.objects.skipped > 0 {
         lines.push(format!("  skipped    {}", named(&summary.skipped_by_reason)));
     }
+    if let Some(redriven) = summary.rejects_by_state.get("redriven") {
+        let redriven = show_count(*redriven);
+        lines.push(format!(
+            "  redriven   {redriven} rejects of before, read again, are none any more"
+        ));
+    }
     if summary.objects.still_failing > 0 {
         let failing = show_count(summary.objects.still_failing);
         lines.push(format!("  failing    {failing} objects fail as they did before"));

@@ -32,6 +32,8 @@ pub(super) struct Conductor<'a> {
     pub(super) summary: Summary,
     /// For each place in the plan whether its object is settled.
     settled: Vec<bool>,
+    /// How many were left of plans before this one.
+    left: u64,
     /// Chunks of a wave that has to be read again.
     again: VecDeque<Vec<usize>>,
     /// Objects that broke off after pieces of theirs were staged: not tried again in this run.
@@ -58,12 +60,12 @@ impl<'a> Conductor<'a> {
     ) -> Self {
         let settled = vec![false; committer.plan.len()];
         let (again, broken) = (VecDeque::new(), HashMap::new());
-        Self { options, begun, committer, summary, settled, again, broken }
+        Self { options, begun, committer, summary, settled, left: 0, again, broken }
     }
 
     /// Takes another plan, when the first was read: what rejects have kept of objects that are gone.
     pub(super) fn replan(&mut self, salvage: Salvage) {
-        self.summary.objects.left += self.unsettled();
+        self.left += self.unsettled();
         self.summary.objects.listed += salvage.plan.len() as u64;
         self.settled = vec![false; salvage.plan.len()];
         self.again.clear();
@@ -270,13 +272,13 @@ impl<'a> Conductor<'a> {
 
     /// Tidies up, checks the sums, and ends the run.
     pub(super) async fn finish(mut self) -> anyhow::Result<Summary> {
-        let left = self.unsettled();
+        let left = self.left + self.unsettled();
         let committer = &mut self.committer;
         committer.log.checkpoint(&mut committer.ledger).await?;
         committer.log.sweep(committer.ledger.version()).await?;
         let summary = &mut self.summary;
         summary.objects.left += left;
-        summary.deadline_reached &= summary.objects.left > 0;
+        summary.deadline_reached &= left > 0;
         summary.version = committer.ledger.version();
         let stores = self.options.archives.iter().map(|archive| archive.store.retries());
         summary.retries = stores.sum::<u64>() + committer.lake.retries();
