@@ -3,7 +3,7 @@
 //! In: a lake and what is asked for. Out: a call for each reject, in the state that it has now, in the
 //! order of their arrival's partitions; or one reject with all its states and its bytes. Nothing is
 //! written. Wrong: no lake, or a part of it that is damaged. Memory: that of
-//! [`visit_latest`](crate::lake::reject_rows::visit_latest), and the bytes of the one reject.
+//! [`visit_latest`], and the bytes of the one reject.
 
 use std::sync::Arc;
 
