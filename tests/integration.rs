@@ -17,6 +17,7 @@ mod house;
 mod mutate;
 mod on_s3;
 mod program;
+mod redrive;
 mod regress;
 mod report;
 mod run;

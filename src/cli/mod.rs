@@ -11,6 +11,8 @@ mod inspect;
 mod options;
 mod printer;
 mod progress;
+mod redrive;
+mod rejects;
 mod report;
 mod run;
 mod values;
@@ -73,6 +75,8 @@ enum Command {
     Generate(Box<generate::GenerateArgs>),
     Report(Box<report::ReportArgs>),
     Verify(Box<verify::VerifyArgs>),
+    Rejects(Box<rejects::RejectsArgs>),
+    Redrive(Box<redrive::RedriveArgs>),
 }
 
 impl Cli {
@@ -87,6 +91,17 @@ impl Cli {
         }
         if let (Command::Verify(args), Some((_, m))) = (&mut cli.command, matches.subcommand()) {
             args.cut_variables(m);
+        }
+        if let (Command::Redrive(args), Some((_, matches))) =
+            (&mut cli.command, matches.subcommand())
+        {
+            args.cut_variables(matches);
+        }
+        if let Command::Redrive(args) = &cli.command
+            && let Some(wrong) = args.contradiction()
+            && let Some(redrive) = command.find_subcommand_mut("redrive")
+        {
+            redrive.error(ErrorKind::ArgumentConflict, wrong).exit();
         }
         if let Command::Run(args) = &cli.command
             && let Some(wrong) = args.contradiction()
@@ -116,6 +131,8 @@ impl Cli {
             Command::Generate(args) => runtime.block_on(generate::generate(*args)),
             Command::Report(args) => runtime.block_on(report::report(*args)),
             Command::Verify(args) => runtime.block_on(verify::verify(*args)),
+            Command::Rejects(args) => runtime.block_on(rejects::rejects(*args)),
+            Command::Redrive(args) => runtime.block_on(redrive::redrive(*args)),
         }
     }
 

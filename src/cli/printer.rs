@@ -13,6 +13,15 @@ pub(super) fn data(line: impl Display) -> io::Result<()> {
     }
 }
 
+/// Writes bytes as they are. A reader that has gone away is no error.
+pub(super) fn bytes(bytes: &[u8]) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
+}
+
 /// Writes a line for the person at the terminal or the log. What cannot be written there can be
 /// told nowhere else.
 pub(super) fn note(line: impl Display) {

@@ -130,11 +130,20 @@ pub(super) struct RunArgs {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum ProductsArg {
+pub(super) enum ProductsArg {
     /// AWS Health: native events, and Health's findings in Security Hub
     Health,
     /// Every product's findings
     All,
+}
+
+impl ProductsArg {
+    pub(super) fn products(self) -> Products {
+        match self {
+            Self::Health => Products::Health,
+            Self::All => Products::All,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -240,10 +249,7 @@ fn options(
     Ok(RunOptions {
         archives,
         lake,
-        products: args.products.map(|products| match products {
-            ProductsArg::Health => Products::Health,
-            ProductsArg::All => Products::All,
-        }),
+        products: args.products.map(ProductsArg::products),
         partition: args.partition.map(|partition| match partition {
             PartitionArg::Day => PartitionBy::Day,
             PartitionArg::Month => PartitionBy::Month,
@@ -372,6 +378,12 @@ fn remarks(summary: &Summary) -> Vec<String> {
     let mut lines = Vec::new();
     if summary.objects.skipped > 0 {
         lines.push(format!("  skipped    {}", named(&summary.skipped_by_reason)));
+    }
+    if let Some(redriven) = summary.rejects_by_state.get("redriven") {
+        let redriven = show_count(*redriven);
+        lines.push(format!(
+            "  redriven   {redriven} rejects of before, read again, are none any more"
+        ));
     }
     if summary.objects.still_failing > 0 {
         let failing = show_count(summary.objects.still_failing);

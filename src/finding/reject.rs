@@ -48,6 +48,9 @@ pub enum Reason {
 }
 
 impl Stage {
+    /// All of them, on the way from bytes to rows.
+    pub const ALL: [Self; 4] = [Self::Unpack, Self::Split, Self::Recognize, Self::Normalize];
+
     /// The name in the rejects table and in summaries.
     pub fn name(self) -> &'static str {
         match self {
@@ -60,6 +63,22 @@ impl Stage {
 }
 
 impl Reason {
+    /// All of them.
+    pub const ALL: [Self; 12] = [
+        Self::TruncatedCompression,
+        Self::CorruptCompression,
+        Self::ObjectTooLarge,
+        Self::ForeignFormat,
+        Self::NotJson,
+        Self::CutDocument,
+        Self::DocumentTooLarge,
+        Self::TooDeep,
+        Self::Scalars,
+        Self::UnreadableWrapper,
+        Self::NoIdentity,
+        Self::NoTime,
+    ];
+
     /// The name in the rejects table and in summaries.
     pub fn name(self) -> &'static str {
         match self {

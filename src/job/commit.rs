@@ -7,7 +7,7 @@
 //! object twice. Memory: one encoder's row group for each of [`Budget::encoders`], and the encoded
 //! parts that wait to be staged.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -18,21 +18,22 @@ use rayon::ThreadPool;
 use tokio::task::block_in_place;
 
 use crate::finding::tally::Tally;
-use crate::job::budget::Budget;
+use crate::job::budget::{Budget, threads};
 use crate::job::plan::{Archive, Planned};
+use crate::job::run::{RunOptions, budget};
 use crate::job::wave::Wave;
 use crate::lake::dedupe::{self, PartitionRows, Pick};
 use crate::lake::draft::{Draft, Drafted};
 use crate::lake::ids::IdSet;
 use crate::lake::layout::{Partition, PartitionBy, Table};
 use crate::lake::ledger::{Ledger, LedgerFile, Status};
-use crate::lake::log::Log;
+use crate::lake::log::{Log, random_id};
 use crate::lake::part::{self, EncodedPart};
 use crate::lake::part_ids::known_ids;
 use crate::lake::record::{
     FailedObject, FileRecord, ObjectRecord, ObjectTally, Objects, Purpose, Settings,
 };
-use crate::lake::rejects::{self, RejectRow};
+use crate::lake::reject_states::{By, States};
 use crate::store::{Store, StoreErrorKind};
 
 /// What commits need to know, and the ledger that they move on.
@@ -41,8 +42,11 @@ pub(crate) struct Committer {
     pub(crate) lake: Arc<dyn Store>,
     pub(crate) log: Log,
     pub(crate) ledger: Ledger,
+    pub(crate) again: Option<Again>,
     pub(crate) partition: PartitionBy,
     pub(crate) settings: Settings,
+    /// Who gives rejects their state.
+    pub(crate) state_by: By,
     pub(crate) run: String,
     pub(crate) started_at: String,
     pub(crate) pool: Arc<ThreadPool>,
@@ -51,16 +55,28 @@ pub(crate) struct Committer {
     pub(crate) plan: Arc<[Planned]>,
 }
 
+/// What is different when the plan holds objects that the lake has already, on purpose.
+#[derive(Debug, Default)]
+pub(crate) struct Again {
+    /// Whether to record that objects were read even when nothing came of it.
+    pub(crate) record_unchanged: bool,
+    /// Objects of which there is only what rejects had kept, and the offsets of these documents: the
+    /// rest of such an object stays as it is.
+    pub(crate) salvaged: HashMap<usize, HashSet<u64>>,
+}
+
 /// Files staged for a commit that does not exist yet, and what was found on the way to them.
 #[derive(Debug, Default)]
 pub(crate) struct Staged {
     /// The version that they were compared with; their commit is the next one.
-    version: u64,
-    files: Vec<FileRecord>,
+    pub(super) version: u64,
+    pub(super) files: Vec<FileRecord>,
     /// Row ids in them, when more of the same wave follows.
     row_ids: IdSet,
     duplicates: u64,
-    rejects_known: u64,
+    pub(super) rejects_known: u64,
+    /// Rows for the rejects table, by state.
+    pub(super) states: BTreeMap<&'static str, u64>,
 }
 
 /// What a commit added.
@@ -78,6 +94,8 @@ pub(crate) struct Report {
     pub(crate) duplicates: u64,
     /// Rejects that were there already.
     pub(crate) rejects_known: u64,
+    /// Rows of the rejects table, by state.
+    pub(crate) states: BTreeMap<&'static str, u64>,
     /// The record's files.
     pub(crate) files: Vec<FileRecord>,
     /// Whether there was anything to record.
@@ -99,6 +117,11 @@ pub(crate) enum Settled {
 }
 
 impl Staged {
+    /// Nothing yet, for the commit after `version`.
+    pub(super) fn at(version: u64) -> Self {
+        Self { version, ..Self::default() }
+    }
+
     /// Whether nothing of the wave was given up yet. Rows that the lake had already make no file, but
     /// they are counted here and no longer held.
     pub(crate) fn is_empty(&self) -> bool {
@@ -119,7 +142,35 @@ pub(crate) async fn catch_up(log: &Log, ledger: &mut Ledger) -> anyhow::Result<(
 }
 
 impl Committer {
-    async fn catch_up(&mut self) -> anyhow::Result<()> {
+    /// A committer of this plan, for a lake whose log is folded up to now.
+    pub(crate) fn new(
+        options: &RunOptions,
+        log: Log,
+        ledger: Ledger,
+        partition: PartitionBy,
+        settings: Settings,
+        plan: Arc<[Planned]>,
+    ) -> anyhow::Result<Self> {
+        let threads = threads(options.memory_bytes, options.threads);
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
+        Ok(Self {
+            lake: Arc::clone(log.store()),
+            log,
+            ledger,
+            again: None,
+            partition,
+            settings,
+            state_by: By::of(&settings),
+            run: random_id(),
+            started_at: jiff::Timestamp::now().to_string(),
+            pool: Arc::new(pool),
+            budget: budget(options),
+            archives: options.archives.clone().into(),
+            plan,
+        })
+    }
+
+    pub(super) async fn catch_up(&mut self) -> anyhow::Result<()> {
         catch_up(&self.log, &mut self.ledger).await
     }
 
@@ -139,9 +190,10 @@ impl Committer {
         known.in_pieces(staged);
         let mut report = Report::default();
         let broken = wave.broken.clone();
-        self.compare_and_stage(wave, staged, &mut known, &broken, &mut report).await?;
+        self.compare_and_stage(wave, staged, &mut known, &broken, &mut report, false).await?;
         staged.row_ids.extend(wave.row_ids());
-        wave.release();
+        let reread = self.reread(wave.owners().all());
+        wave.release(&reread, &known.rows);
         Ok(true)
     }
 
@@ -167,15 +219,18 @@ impl Committer {
             let mut staged = Staged { version: self.ledger.version(), ..Staged::default() };
             staged.files.clone_from(&pieces.files);
             (staged.duplicates, staged.rejects_known) = (pieces.duplicates, pieces.rejects_known);
+            staged.states.clone_from(&pieces.states);
             let dropped = known.dropped.clone();
             known.in_pieces(&pieces);
-            self.compare_and_stage(&wave, &mut staged, &mut known, &dropped, &mut report).await?;
+            let known = &mut known;
+            self.compare_and_stage(&wave, &mut staged, known, &dropped, &mut report, true).await?;
             if self.record(&wave, &staged, &mut report).await? {
                 let settled = wave.finished.iter().map(|(index, _)| *index);
                 report.settled.extend(settled.chain(wave.failed.iter().map(|(index, _)| *index)));
                 report.consumed = wave.finished.into_iter().map(|(_, tally)| tally).collect();
                 (report.duplicates, report.rejects_known) =
                     (staged.duplicates, staged.rejects_known);
+                report.states = staged.states;
                 return Ok(Settled::Done(Box::new(report)));
             }
         }
@@ -183,18 +238,24 @@ impl Committer {
 
     /// Objects of the wave that are in the lake by another run's commit.
     fn consumed_elsewhere(&self, wave: &Wave) -> HashSet<usize> {
+        if self.again.is_some() {
+            // What another has done with them meanwhile is told by the rows and rejects themselves.
+            return HashSet::new();
+        }
         let finished = wave.finished.iter().map(|(index, _)| *index);
         let failed = wave.failed.iter().map(|(index, _)| *index);
         finished.chain(failed).filter(|index| self.status(*index) == Status::Consumed).collect()
     }
 
-    fn status(&self, index: usize) -> Status<'_> {
+    pub(super) fn status(&self, index: usize) -> Status<'_> {
         let Some(planned) = self.plan.get(index) else { return Status::Unknown };
         let Some(archive) = self.archives.get(planned.archive) else { return Status::Unknown };
         let meta = &planned.meta;
         self.ledger.status(archive.store.base_uri(), &meta.key, &meta.etag, &self.settings)
     }
 
+    /// Compares the wave with the lake, and stages what is new. `is_end` says that all of the wave is
+    /// here or staged, so that what its objects no longer hold can be told.
     async fn compare_and_stage(
         &self,
         wave: &Wave,
@@ -202,6 +263,7 @@ impl Committer {
         known: &mut Known,
         dropped: &HashSet<usize>,
         report: &mut Report,
+        is_end: bool,
     ) -> anyhow::Result<()> {
         let begun = Instant::now();
         let owners = wave.owners();
@@ -214,15 +276,8 @@ impl Committer {
         let selection = block_in_place(|| gathered.select(&known.rows, self.partition));
         staged.duplicates += selection.duplicates_in_wave + selection.duplicates_in_lake;
 
-        let all = rejects::select(&wave.rejects, &IdSet::default(), self.partition);
-        let partitions: Vec<Partition> = all.partitions.iter().map(|rows| rows.partition).collect();
-        let ids: IdSet =
-            wave.rejects.iter().map(|row| rejects::reject_id(&row.place, &row.reject)).collect();
-        let contains = |id: u128| ids.contains(&id);
-        self.compare(Table::Rejects, &partitions, known.version, &contains, &mut known.rejects)
-            .await?;
-        let rejected = rejects::select(&wave.rejects, &known.rejects, self.partition);
-        staged.rejects_known += rejected.duplicates_in_wave + rejected.duplicates_in_lake;
+        let reread = if is_end { self.reread_objects(wave) } else { HashMap::new() };
+        self.compare_rejects(wave, &reread, known).await?;
         known.version = staged.version;
         let [compare, stage, _] = &mut report.seconds;
         *compare += begun.elapsed().as_secs_f64();
@@ -231,7 +286,7 @@ impl Committer {
         let batches: Arc<[RecordBatch]> =
             wave.batches.iter().map(|rows| rows.batch.clone()).collect();
         self.stage_findings(selection.partitions, batches, staged).await?;
-        self.stage_rejects(rejected.partitions, &wave.rejects, staged).await?;
+        self.stage_rejects(wave, &reread, known, staged).await?;
         *stage += begun.elapsed().as_secs_f64();
         Ok(())
     }
@@ -281,25 +336,6 @@ impl Committer {
         Ok(())
     }
 
-    async fn stage_rejects(
-        &self,
-        partitions: Vec<PartitionRows>,
-        rows: &[RejectRow],
-        staged: &mut Staged,
-    ) -> anyhow::Result<()> {
-        for PartitionRows { partition, picks } in partitions {
-            for range in rejects::split(rows, &picks) {
-                let picks = picks.get(range).unwrap_or_default();
-                let part = block_in_place(|| rejects::encode(rows, picks))?;
-                let number = staged.version + 1;
-                let stage =
-                    self.log.stage_part(number, &self.run, Table::Rejects, partition, &part);
-                staged.files.push(stage.await?);
-            }
-        }
-        Ok(())
-    }
-
     /// Encodes on a rayon thread, then puts the part into the staging of commit `number`.
     async fn stage(
         &self,
@@ -328,24 +364,40 @@ impl Committer {
     ) -> anyhow::Result<bool> {
         report.failed =
             wave.failed.iter().filter_map(|(index, error)| self.failed(*index, error)).collect();
-        let new_failures =
-            report.failed.iter().filter(|(_, still)| !still).map(|(failed, _)| failed.clone());
-        let objects = Objects {
-            consumed: wave
-                .finished
-                .iter()
-                .filter_map(|(index, tally)| self.consumed(*index, tally))
-                .collect(),
-            failed: new_failures.collect(),
-            accepted: Vec::new(),
-        };
-        if objects.is_empty() {
+        let objects = self.objects(wave, &report.failed);
+        let unchanged = self.again.as_ref().is_some_and(|again| !again.record_unchanged);
+        if staged.files.is_empty() && (unchanged || objects.is_empty()) {
             return Ok(true);
         }
+        self.record_objects(objects, staged, report).await
+    }
+
+    /// What the wave's objects are in the record. An object that the lake had already does not become a
+    /// failed one because it could not be read again, and one that is there in parts is not read.
+    fn objects(&self, wave: &Wave, failed: &[(FailedObject, bool)]) -> Objects {
+        let again = self.again.as_ref();
+        let is_whole = |index| again.is_none_or(|again| !again.salvaged.contains_key(index));
+        let consumed = wave.finished.iter().filter(|(index, _)| is_whole(index));
+        let new = failed.iter().filter(|(_, still)| !still && again.is_none());
+        Objects {
+            consumed: consumed.filter_map(|(index, tally)| self.consumed(*index, tally)).collect(),
+            failed: new.map(|(failed, _)| failed.clone()).collect(),
+            accepted: Vec::new(),
+        }
+    }
+
+    /// Records these objects and what is staged, and publishes; `false` when another run took the
+    /// number.
+    pub(super) async fn record_objects(
+        &mut self,
+        objects: Objects,
+        staged: &Staged,
+        report: &mut Report,
+    ) -> anyhow::Result<bool> {
         let begun = Instant::now();
         let draft = Draft {
             run: self.run.clone(),
-            purpose: Purpose::Run,
+            purpose: if self.again.is_some() { Purpose::Redrive } else { Purpose::Run },
             reason: None,
             settings: self.settings,
             started_at: self.started_at.clone(),
@@ -408,10 +460,10 @@ impl Committer {
 
 /// What of a wave the lake is known to have, up to a version, over all attempts to commit it.
 #[derive(Debug, Default)]
-struct Known {
-    version: u64,
-    rows: IdSet,
-    rejects: IdSet,
+pub(crate) struct Known {
+    pub(super) version: u64,
+    pub(super) rows: IdSet,
+    pub(super) rejects: States,
     dropped: HashSet<usize>,
 }
 

@@ -18,6 +18,7 @@ use crate::job::plan::chunks;
 use crate::job::progress::Progress;
 use crate::job::reading::{ChunkRows, Reading, ReadingContext};
 use crate::job::run::RunOptions;
+use crate::job::salvage::Salvage;
 use crate::job::summary::{FAILED_OBJECTS_MAX, FailedObject, Summary};
 use crate::job::wave::Wave;
 use crate::lake::layout::Table;
@@ -31,6 +32,8 @@ pub(super) struct Conductor<'a> {
     pub(super) summary: Summary,
     /// For each place in the plan whether its object is settled.
     settled: Vec<bool>,
+    /// How many were left of plans before this one.
+    left: u64,
     /// Chunks of a wave that has to be read again.
     again: VecDeque<Vec<usize>>,
     /// Objects that broke off after pieces of theirs were staged: not tried again in this run.
@@ -57,7 +60,25 @@ impl<'a> Conductor<'a> {
     ) -> Self {
         let settled = vec![false; committer.plan.len()];
         let (again, broken) = (VecDeque::new(), HashMap::new());
-        Self { options, begun, committer, summary, settled, again, broken }
+        Self { options, begun, committer, summary, settled, left: 0, again, broken }
+    }
+
+    /// Takes another plan, when the first was read: what rejects have kept of objects that are gone.
+    pub(super) fn replan(&mut self, salvage: Salvage) {
+        self.left += self.unsettled();
+        self.summary.objects.listed += salvage.plan.len() as u64;
+        self.settled = vec![false; salvage.plan.len()];
+        self.again.clear();
+        self.broken.clear();
+        self.committer.archives = salvage.archives.into();
+        self.committer.plan = salvage.plan.into();
+        if let Some(again) = &mut self.committer.again {
+            again.salvaged = salvage.offsets;
+        }
+    }
+
+    fn unsettled(&self) -> u64 {
+        self.settled.iter().filter(|settled| !**settled).count() as u64
     }
 
     /// Reads the plan to its end or to the deadline.
@@ -204,7 +225,7 @@ impl<'a> Conductor<'a> {
     }
 
     /// Adds a commit to the summary.
-    fn take(&mut self, report: Report) -> anyhow::Result<()> {
+    pub(super) fn take(&mut self, report: Report) -> anyhow::Result<()> {
         let summary = &mut self.summary;
         for tally in &report.consumed {
             read::check(tally)
@@ -229,6 +250,9 @@ impl<'a> Conductor<'a> {
         }
         summary.findings.duplicates += report.duplicates;
         summary.rejects_known += report.rejects_known;
+        for (state, count) in report.states {
+            *summary.rejects_by_state.entry(state).or_default() += count;
+        }
         for file in &report.files {
             if file.table == Table::Findings {
                 summary.findings.added += file.rows;
@@ -248,12 +272,13 @@ impl<'a> Conductor<'a> {
 
     /// Tidies up, checks the sums, and ends the run.
     pub(super) async fn finish(mut self) -> anyhow::Result<Summary> {
+        let left = self.left + self.unsettled();
         let committer = &mut self.committer;
         committer.log.checkpoint(&mut committer.ledger).await?;
         committer.log.sweep(committer.ledger.version()).await?;
         let summary = &mut self.summary;
-        summary.objects.left += self.settled.iter().filter(|settled| !**settled).count() as u64;
-        summary.deadline_reached &= self.settled.contains(&false);
+        summary.objects.left += left;
+        summary.deadline_reached &= left > 0;
         summary.version = committer.ledger.version();
         let stores = self.options.archives.iter().map(|archive| archive.store.retries());
         summary.retries = stores.sum::<u64>() + committer.lake.retries();

@@ -2,12 +2,16 @@
 
 pub mod budget;
 mod commit;
+mod commit_rejects;
 mod conductor;
 mod memory;
 pub mod plan;
 pub mod progress;
 mod reading;
+pub mod redrive;
+pub mod rejects;
 pub mod run;
+mod salvage;
 pub mod summary;
 pub mod verify;
 mod wave;

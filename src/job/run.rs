@@ -24,7 +24,7 @@ use crate::job::summary::Summary;
 use crate::lake::config::LakeConfig;
 use crate::lake::layout::PartitionBy;
 use crate::lake::ledger::{Ledger, Status};
-use crate::lake::log::{Log, random_id};
+use crate::lake::log::Log;
 use crate::lake::record::{Limits, Settings};
 use crate::store::Store;
 
@@ -149,21 +149,8 @@ pub async fn run(options: &RunOptions) -> anyhow::Result<Summary> {
     Progress::add(&options.progress.bytes_planned, plan.bytes());
     Progress::add(&options.progress.objects_planned, plan.objects.len() as u64);
 
-    let threads = threads(options.memory_bytes, options.threads);
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
-    let committer = Committer {
-        lake: Arc::clone(&lake),
-        log,
-        ledger,
-        partition: config.partition,
-        settings,
-        run: random_id(),
-        started_at: jiff::Timestamp::now().to_string(),
-        pool: Arc::new(pool),
-        budget: budget(options),
-        archives: options.archives.clone().into(),
-        plan: plan.objects.into(),
-    };
+    let plan = plan.objects.into();
+    let committer = Committer::new(options, log, ledger, config.partition, settings, plan)?;
     let mut conductor = Conductor::new(options, begun, committer, summary);
     // Boxed: what the waves keep between their steps would make the caller's future large.
     Box::pin(conductor.waves()).await?;
@@ -171,7 +158,7 @@ pub async fn run(options: &RunOptions) -> anyhow::Result<Summary> {
 }
 
 /// No archive may lie in another, nor a lake in an archive or the other way round.
-fn check_places(options: &RunOptions) -> anyhow::Result<()> {
+pub(super) fn check_places(options: &RunOptions) -> anyhow::Result<()> {
     let mut places: Vec<(String, &str)> =
         options.archives.iter().map(|archive| (archive.uri_prefix(), "archive")).collect();
     places.extend(options.lake.iter().map(|lake| (lake.uri(""), "lake")));
@@ -190,12 +177,12 @@ fn check_places(options: &RunOptions) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn budget(options: &RunOptions) -> Budget {
+pub(super) fn budget(options: &RunOptions) -> Budget {
     let threads = threads(options.memory_bytes, options.threads);
     Budget::new(options.memory_bytes, threads, options.document_bytes_max)
 }
 
-fn settings(options: &RunOptions, ledger: &Ledger) -> anyhow::Result<Settings> {
+pub(super) fn settings(options: &RunOptions, ledger: &Ledger) -> anyhow::Result<Settings> {
     let products = options.products.or(ledger.products()).unwrap_or(Products::Health);
     let budget = budget(options);
     let limits = Limits {

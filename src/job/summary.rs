@@ -112,6 +112,9 @@ pub struct Summary {
     pub unreadable_fields: NameTally,
     /// Rejects that the lake had already.
     pub rejects_known: u64,
+    /// Rows that were added to the rejects table, by state: `open` for what is new or came back,
+    /// `redriven` for what was rejected once and is no more.
+    pub rejects_by_state: BTreeMap<&'static str, u64>,
     /// Findings that name no account.
     pub account_unknown: u64,
     /// Invalid bytes and lone surrogates that became U+FFFD.

@@ -4,8 +4,11 @@
 //! so that what another run has consumed meanwhile can be dropped without reading again. A wave
 //! holds at most [`Budget::wave_bytes`](crate::job::budget::Budget) and one task's result more.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+
+use arrow::array::AsArray as _;
+use arrow::datatypes::Int64Type;
 
 use crate::finding::place::Place;
 use crate::finding::rows::Rows;
@@ -13,7 +16,8 @@ use crate::finding::tally::Tally;
 use crate::job::plan::{Archive, Planned};
 use crate::job::reading::ChunkRows;
 use crate::lake::dedupe::Pick;
-use crate::lake::rejects::RejectRow;
+use crate::lake::ids::IdSet;
+use crate::lake::rejects::{RejectRow, reject_id};
 use crate::store::StoreError;
 
 /// What a wave holds.
@@ -35,8 +39,23 @@ pub(crate) struct Wave {
     pub(crate) bytes: usize,
     /// What rows and rejects weighed that were staged early and are no longer held.
     pub(crate) released_bytes: usize,
+    /// The rejects of pieces that are no longer held.
+    pub(crate) released_rejects: IdSet,
+    /// The places of their rows, for objects that are read again.
+    released_rows: HashMap<usize, Vec<RowPlace>>,
     /// Objects that broke off in the middle: no row of theirs counts.
     pub(crate) broken: HashSet<usize>,
+}
+
+/// Where in its object a row was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct RowPlace {
+    /// The first byte of its document.
+    pub(crate) offset: u64,
+    /// Which finding of the document it is.
+    pub(crate) ordinal: u32,
+    /// Whether the lake is known to have had an equal row.
+    pub(crate) in_lake: bool,
 }
 
 impl Wave {
@@ -105,8 +124,15 @@ impl Wave {
         self.reject_owners = owners.into_iter().filter(|owner| !consumed.contains(owner)).collect();
     }
 
-    /// Gives up the rows and rejects, which were staged, and keeps counting.
-    pub(crate) fn release(&mut self) {
+    /// Gives up the rows and rejects, which were staged, and keeps counting. Of the objects that are
+    /// read again it is remembered which places became rows, and of all which rejects there were.
+    pub(crate) fn release(&mut self, reread: &HashSet<usize>, known: &IdSet) {
+        let places: Vec<_> = self.row_places(reread, known).collect();
+        for (index, place) in places {
+            self.released_rows.entry(index).or_default().push(place);
+        }
+        let ids = self.rejects.iter().map(|row| reject_id(&row.place, &row.reject));
+        self.released_rejects.extend(ids);
         self.batches.clear();
         self.owners.clear();
         self.rejects.clear();
@@ -130,6 +156,44 @@ impl Wave {
         owned.filter(|(_, index)| !self.broken.contains(index)).map(|(id, _)| id)
     }
 
+    /// The places of the rows of these objects, each object's in their order, staged pieces included.
+    pub(crate) fn rows_of(
+        &self,
+        objects: &HashSet<usize>,
+        known: &IdSet,
+    ) -> HashMap<usize, Vec<RowPlace>> {
+        let mut all = self.released_rows.clone();
+        for (index, place) in self.row_places(objects, known) {
+            all.entry(index).or_default().push(place);
+        }
+        for places in all.values_mut() {
+            places.sort_unstable();
+        }
+        all
+    }
+
+    fn row_places<'a>(
+        &'a self,
+        objects: &'a HashSet<usize>,
+        known: &'a IdSet,
+    ) -> impl Iterator<Item = (usize, RowPlace)> + 'a {
+        self.batches.iter().zip(&self.owners).flat_map(move |(rows, ends)| {
+            let offsets = rows.batch.column_by_name("source_offset");
+            let offsets = offsets.and_then(|column| column.as_primitive_opt::<Int64Type>());
+            let mut start = 0;
+            ends.iter().flat_map(move |(end, index)| {
+                let own = std::mem::replace(&mut start, *end)..*end;
+                let own = if objects.contains(index) { own } else { 0..0 };
+                own.filter_map(move |row| {
+                    let key = rows.keys.get(row)?;
+                    let offset = u64::try_from(*offsets?.values().get(row)?).ok()?;
+                    let in_lake = known.contains(&key.row_id);
+                    Some((*index, RowPlace { offset, ordinal: key.ordinal, in_lake }))
+                })
+            })
+        })
+    }
+
     /// For each batch its rows' objects, to be asked while the batches are borrowed.
     pub(crate) fn owners(&self) -> Owners<'_> {
         Owners(&self.owners)
@@ -140,7 +204,12 @@ impl Wave {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Owners<'a>(&'a [Vec<(usize, usize)>]);
 
-impl Owners<'_> {
+impl<'a> Owners<'a> {
+    /// All objects that have rows.
+    pub(crate) fn all(self) -> impl Iterator<Item = usize> + 'a {
+        self.0.iter().flatten().map(|(_, index)| *index)
+    }
+
     /// The object that a row is of.
     pub(crate) fn of(self, pick: Pick) -> Option<usize> {
         let ends = self.0.get(pick.batch as usize)?;

@@ -92,6 +92,11 @@ impl Log {
         Self { store }
     }
 
+    /// Where it lies.
+    pub(crate) fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
     /// The ledger of the newest readable checkpoint, or an empty one; [`Log::catch_up`] does the rest.
     pub async fn load(&self) -> LakeResult<Ledger> {
         for number in self.checkpoints().await? {
@@ -183,7 +188,7 @@ impl Log {
         Ok(Some(Entry { record, done }))
     }
 
-    async fn read_record(&self, number: u64) -> LakeResult<Option<Record>> {
+    pub(super) async fn read_record(&self, number: u64) -> LakeResult<Option<Record>> {
         let key = record_key(number);
         let bytes = self.get(&key).await?;
         bytes.map(|bytes| parse(&key, &bytes)).transpose()

@@ -12,6 +12,7 @@ pub mod dedupe;
 pub mod draft;
 pub mod duckdb;
 pub mod error;
+pub mod history;
 pub mod ids;
 pub mod layout;
 pub mod ledger;
@@ -22,6 +23,8 @@ pub mod part_ids;
 pub mod part_rows;
 pub mod publish;
 pub mod record;
+pub mod reject_rows;
+pub mod reject_states;
 pub mod rejects;
 #[cfg(test)]
 mod testing;

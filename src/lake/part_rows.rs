@@ -31,6 +31,8 @@ use crate::store::Store;
 
 /// Rows decoded at a time.
 const BATCH_ROWS: usize = 8_192;
+/// The same where each row may have a MiB of bytes.
+const BATCH_ROWS_WITH_BYTES: usize = 16;
 /// Ranges that lie this close are fetched as one: a request costs more than these bytes.
 const GAP_BYTES: u64 = 256 << 10;
 /// Requests for one row group at once.
@@ -65,7 +67,9 @@ impl<'a> RowReader<'a> {
         columns: &[&str],
         times: &Range<i64>,
     ) -> LakeResult<Self> {
-        Self::open_in(store, table, file, columns, times, BATCH_ROWS).await
+        let large = columns.contains(&"bytes");
+        let batch_rows = if large { BATCH_ROWS_WITH_BYTES } else { BATCH_ROWS };
+        Self::open_in(store, table, file, columns, times, batch_rows).await
     }
 
     /// The same, with at most so many rows in a batch: for columns that may be large.

@@ -1,10 +1,14 @@
 //! The table of what could not become a finding: one row a reject, with its place and its bytes.
 //!
-//! In: rejects of a wave and the objects they come from. Out: which of them are new, by partition of
-//! their arrival, and their parts. Pure; only bad code can make it fail. The bytes stay binary, as
-//! they were: a reject is often just what is no text. Memory: one slice of rows beside the rejects.
+//! In: rejects and the objects they come from, each in one of its states. Out: their parts. Which states
+//! are to be written is for [`super::reject_states`] to say. Pure; only bad code can make it fail. The
+//! bytes stay binary, as they were: a reject is often just what is no text. Memory: one slice of rows
+//! beside the rejects.
+//!
+//! The table only grows, so what becomes of a reject is a further row of the same id, with the next
+//! `state_number`: the row with the greatest one counts.
 
-use std::collections::HashSet;
+use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 
 use arrow::array::{
@@ -15,19 +19,60 @@ use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::dedupe::{PartitionRows, Pick, Selection};
 use super::error::LakeResult;
-use super::ids::{IdSet, id_text};
+use super::ids::id_text;
 use super::layout::{Partition, PartitionBy, Table};
 use super::part::{EncodedPart, PART_BYTES_MAX, PART_ROWS_MAX, PartWriter, cut};
 use crate::finding::place::Place;
 use crate::finding::reject::{REJECT_BYTES_MAX, Reject};
 
 /// The version of the columns below; each row carries it in `schema_version`.
-pub const REJECTS_SCHEMA_VERSION: i32 = 1;
+pub const REJECTS_SCHEMA_VERSION: i32 = 2;
 
-/// The state of a reject that nothing was done about yet; redriving appends the same id with another.
-pub const OPEN: &str = "open";
+/// Where a reject stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum State {
+    /// Nothing was done about it yet, or it came back.
+    Open,
+    /// A redrive read it again, and it is rejected still.
+    StillFailing,
+    /// A redrive found its object gone.
+    ObjectGone,
+    /// A redrive found another object under its key.
+    ObjectChanged,
+    /// Its bytes were read again, and are no reject of this kind any more.
+    Redriven,
+    /// What a later version of the program has made of it.
+    Other,
+}
+
+impl State {
+    /// Those that this version writes.
+    pub const ALL: [Self; 5] =
+        [Self::Open, Self::StillFailing, Self::ObjectGone, Self::ObjectChanged, Self::Redriven];
+
+    /// The name in the table.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::StillFailing => "still_failing",
+            Self::ObjectGone => "object_gone",
+            Self::ObjectChanged => "object_changed",
+            Self::Redriven => "redriven",
+            Self::Other => "other",
+        }
+    }
+
+    /// The state of this name.
+    pub fn parse(name: &str) -> Self {
+        Self::ALL.into_iter().find(|state| state.name() == name).unwrap_or(Self::Other)
+    }
+
+    /// Whether the reject is no finding yet: all but [`State::Redriven`].
+    pub fn waits(self) -> bool {
+        self != Self::Redriven
+    }
+}
 
 /// Rows and bytes turned into columns at a time.
 const SLICE_ROWS_MAX: usize = 1_024;
@@ -65,10 +110,15 @@ const fn column(
 }
 
 /// All columns, in the order of the table.
-pub const COLUMNS: [RejectColumn; 15] = [
-    column("reject_id", "string", false, "Identity of this reject; unique together with state"),
+pub const COLUMNS: [RejectColumn; 17] = [
+    column(
+        "reject_id",
+        "string",
+        false,
+        "Identity of this reject; unique together with `state_number`",
+    ),
     column("arrived_hour", "timestamp", false, "The hour in which the object arrived"),
-    column("state", "string", false, "`open`, or what a redrive made of it"),
+    column("state", "string", false, "`open`, or what a later reading made of it"),
     column("stage", "string", false, "Where it arose: unpack, split, recognize or normalize"),
     column("reason", "string", false, "Why it could not become a finding"),
     column("detail", "string", false, "What exactly is wrong"),
@@ -86,6 +136,18 @@ pub const COLUMNS: [RejectColumn; 15] = [
     column("bytes_cut", "boolean", false, "Whether `bytes` holds the beginning only"),
     column("schema_version", "int", false, "Version of the list of columns"),
     column("bytes", "binary", false, "Its bytes as they were, at most 1 MiB of them"),
+    column(
+        "state_number",
+        "int",
+        true,
+        "How many states came before; the row with the greatest one counts, null is the first",
+    ),
+    column(
+        "state_by",
+        "string",
+        true,
+        "The program and the settings that gave the state; null where a run found it first",
+    ),
 ];
 
 /// The columns of the rejects table.
@@ -125,127 +187,168 @@ pub fn reject_id(place: &Place, reject: &Reject) -> u128 {
     xxh3_128(&bytes)
 }
 
-/// The ids of these rejects: what the files of their partitions are compared with.
-pub fn ids(rows: &[RejectRow]) -> IdSet {
-    rows.iter().map(|row| reject_id(&row.place, &row.reject)).collect()
+impl RejectRow {
+    /// Its row in the table when nobody has seen it before.
+    pub fn line(&self) -> RejectLine<'_> {
+        let Self { place, reject } = self;
+        let kept = reject.bytes.len().min(REJECT_BYTES_MAX);
+        let whole = whole(reject) as u64;
+        RejectLine {
+            id: reject_id(place, reject),
+            state: State::Open,
+            state_number: 0,
+            state_by: None,
+            arrived_hour_ms: place.arrived_hour_ms,
+            stage: reject.stage.name(),
+            reason: reject.reason.name(),
+            detail: Cow::Borrowed(&reject.detail),
+            object: &place.object,
+            etag: &place.etag,
+            offset: reject.range.start,
+            length: reject.range.end.saturating_sub(reject.range.start),
+            ordinal: reject.ordinal.and_then(|ordinal| i32::try_from(ordinal).ok()),
+            bytes_length: whole,
+            bytes_cut: (kept as u64) < whole,
+            bytes: reject.bytes.get(..kept).unwrap_or_default(),
+        }
+    }
+}
+
+/// One row of the table: a reject in one of its states.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RejectLine<'a> {
+    /// The reject.
+    pub id: u128,
+    /// Its state.
+    pub state: State,
+    /// How many states came before.
+    pub state_number: i32,
+    /// What gave it the state, but for the first.
+    pub state_by: Option<&'a str>,
+    /// When the object arrived, which gives the partition.
+    pub arrived_hour_ms: i64,
+    /// Where it arose.
+    pub stage: &'a str,
+    /// Why.
+    pub reason: &'a str,
+    /// What exactly is wrong, or became of it.
+    pub detail: Cow<'a, str>,
+    /// URI of the object.
+    pub object: &'a str,
+    /// Its etag.
+    pub etag: &'a str,
+    /// First byte in the decompressed object.
+    pub offset: u64,
+    /// How many bytes it covers.
+    pub length: u64,
+    /// Which finding of its document it is.
+    pub ordinal: Option<i32>,
+    /// How many bytes there were.
+    pub bytes_length: u64,
+    /// Whether `bytes` holds the beginning only.
+    pub bytes_cut: bool,
+    /// Its bytes.
+    pub bytes: &'a [u8],
+}
+
+impl RejectLine<'_> {
+    fn sort_key(&self) -> (&str, u64, Option<i32>, &str, u128, i32) {
+        (self.object, self.offset, self.ordinal, self.reason, self.id, self.state_number)
+    }
+}
+
+/// These rows by partition of their arrival, ascending, each partition sorted by (object, offset,
+/// ordinal, reason), as one would look through an object.
+pub fn by_partition(
+    mut lines: Vec<RejectLine<'_>>,
+    by: PartitionBy,
+) -> Vec<(Partition, Vec<RejectLine<'_>>)> {
+    let partition = |line: &RejectLine<'_>| Partition::of(line.arrived_hour_ms, by);
+    lines.sort_unstable_by(|one, two| {
+        partition(one).cmp(&partition(two)).then_with(|| one.sort_key().cmp(&two.sort_key()))
+    });
+    let mut all: Vec<(Partition, Vec<RejectLine<'_>>)> = Vec::new();
+    for line in lines {
+        let own = partition(&line);
+        match all.last_mut() {
+            Some((last, lines)) if *last == own => lines.push(line),
+            _ => all.push((own, vec![line])),
+        }
+    }
+    all
 }
 
 /// The partitions that these rejects belong to, ascending.
 pub fn partitions(rows: &[RejectRow], by: PartitionBy) -> Vec<Partition> {
-    let of = |row: &RejectRow| Partition::of(row.place.arrived_hour_ms, by);
-    let mut partitions: Vec<_> = rows.iter().map(of).collect::<HashSet<_>>().into_iter().collect();
-    partitions.sort_unstable();
-    partitions
-}
-
-/// The rejects whose ids are not known yet, by partition of their arrival, each partition sorted by
-/// (object, offset, ordinal, reason), as one would look through an object. Batch 0 is `rows`.
-///
-/// An id that is known in any state was `open` before, so the state does not matter here. An object
-/// that is read again (reopened, or its commit's list of objects was lost) gives the same ids, so the
-/// files of the touched partitions are to be compared each time.
-pub fn select(rows: &[RejectRow], known: &IdSet, by: PartitionBy) -> Selection {
-    let mut selection = Selection::default();
-    let mut seen = IdSet::with_capacity_and_hasher(rows.len(), super::ids::IdState::default());
-    let mut order = Vec::with_capacity(rows.len());
-    for (index, row) in (0_u32..).zip(rows) {
-        let id = reject_id(&row.place, &row.reject);
-        if known.contains(&id) {
-            selection.duplicates_in_lake += 1;
-        } else if seen.insert(id) {
-            order.push((Partition::of(row.place.arrived_hour_ms, by), sort_key(row), id, index));
-        } else {
-            selection.duplicates_in_wave += 1;
-        }
-    }
-    order.sort_unstable();
-    selection.partitions = order
-        .chunk_by(|one, two| one.0 == two.0)
-        .filter_map(|chunk| {
-            let partition = chunk.first()?.0;
-            let picks = chunk.iter().map(|(.., index)| Pick { batch: 0, row: *index }).collect();
-            Some(PartitionRows { partition, picks })
-        })
-        .collect();
-    selection
-}
-
-fn sort_key(row: &RejectRow) -> (&str, u64, Option<u32>, &'static str) {
-    let reject = &row.reject;
-    (row.place.object.as_ref(), reject.range.start, reject.ordinal, reject.reason.name())
+    let mut partitions = std::collections::BTreeSet::new();
+    partitions.extend(rows.iter().map(|row| Partition::of(row.place.arrived_hour_ms, by)));
+    partitions.into_iter().collect()
 }
 
 /// Cuts a partition's rejects into those of one part each.
-pub fn split(rows: &[RejectRow], picks: &[Pick]) -> Vec<std::ops::Range<usize>> {
-    let picked: Vec<&RejectRow> = picked(rows, picks).collect();
-    cut(&sizes(&picked), PART_ROWS_MAX, PART_BYTES_MAX)
+pub fn split(lines: &[RejectLine<'_>]) -> Vec<std::ops::Range<usize>> {
+    cut(&sizes(lines), PART_ROWS_MAX, PART_BYTES_MAX)
 }
 
 /// Encodes these rejects, in this order, as one part.
-pub fn encode(rows: &[RejectRow], picks: &[Pick]) -> LakeResult<EncodedPart> {
-    let picked: Vec<&RejectRow> = picked(rows, picks).collect();
+pub fn encode(lines: &[RejectLine<'_>]) -> LakeResult<EncodedPart> {
     let mut writer = PartWriter::new(Table::Rejects, schema())?;
-    for slice in cut(&sizes(&picked), SLICE_ROWS_MAX, SLICE_BYTES_MAX) {
-        let batch = batch(picked.get(slice).unwrap_or_default())
+    for slice in cut(&sizes(lines), SLICE_ROWS_MAX, SLICE_BYTES_MAX) {
+        let batch = batch(lines.get(slice).unwrap_or_default())
             .map_err(|error| super::part::broken(Table::Rejects, error))?;
         writer.push(&batch)?;
     }
     writer.finish()
 }
 
-fn picked<'a>(rows: &'a [RejectRow], picks: &'a [Pick]) -> impl Iterator<Item = &'a RejectRow> {
-    picks.iter().filter_map(|pick| rows.get(pick.row as usize))
+fn sizes(lines: &[RejectLine<'_>]) -> Vec<u64> {
+    lines.iter().map(|line| (line.bytes.len() + line.detail.len() + 256) as u64).collect()
 }
 
-fn sizes(rows: &[&RejectRow]) -> Vec<u64> {
-    let size = |row: &&RejectRow| (row.reject.bytes.len() + row.reject.detail.len() + 256) as u64;
-    rows.iter().map(size).collect()
-}
-
-/// These rejects as columns of the table, open.
-pub fn batch(rows: &[&RejectRow]) -> Result<RecordBatch, ArrowError> {
-    fn texts<'a>(rows: &[&'a RejectRow], text: impl Fn(&'a RejectRow) -> &'a str) -> ArrayRef {
-        Arc::new(StringArray::from_iter_values(rows.iter().map(|row| text(row))))
+/// These rows as columns of the table.
+pub fn batch(lines: &[RejectLine<'_>]) -> Result<RecordBatch, ArrowError> {
+    fn texts<'a>(
+        lines: &'a [RejectLine<'_>],
+        text: impl Fn(&'a RejectLine<'_>) -> &'a str,
+    ) -> ArrayRef {
+        Arc::new(StringArray::from_iter_values(lines.iter().map(text)))
     }
-    fn longs(rows: &[&RejectRow], long: impl Fn(&RejectRow) -> u64) -> ArrayRef {
-        let long = |row: &&RejectRow| i64::try_from(long(row)).unwrap_or(i64::MAX);
-        Arc::new(Int64Array::from_iter_values(rows.iter().map(long)))
+    fn longs(lines: &[RejectLine<'_>], long: impl Fn(&RejectLine<'_>) -> u64) -> ArrayRef {
+        let long = |line| i64::try_from(long(line)).unwrap_or(i64::MAX);
+        Arc::new(Int64Array::from_iter_values(lines.iter().map(long)))
     }
-    let ids = rows.iter().map(|row| id_text(reject_id(&row.place, &row.reject)));
-    let hours = rows.iter().map(|row| row.place.arrived_hour_ms);
-    let ordinal = |row: &&RejectRow| row.reject.ordinal.and_then(|n| i32::try_from(n).ok());
-    let cut = |row: &&RejectRow| Some(kept(row) < whole(row));
-    let versions = rows.iter().map(|_| REJECTS_SCHEMA_VERSION);
-    let bytes = rows.iter().map(|row| row.reject.bytes.get(..kept(row)).unwrap_or_default());
+    let ids = lines.iter().map(|line| id_text(line.id));
+    let hours = lines.iter().map(|line| line.arrived_hour_ms);
+    let versions = lines.iter().map(|_| REJECTS_SCHEMA_VERSION);
+    let number = |line: &RejectLine<'_>| Some(line.state_number).filter(|number| *number > 0);
     let columns: Vec<ArrayRef> = vec![
         Arc::new(StringArray::from_iter_values(ids)),
         Arc::new(TimestampMillisecondArray::from_iter_values(hours).with_timezone("UTC")),
-        texts(rows, |_| OPEN),
-        texts(rows, |row| row.reject.stage.name()),
-        texts(rows, |row| row.reject.reason.name()),
-        texts(rows, |row| &row.reject.detail),
-        texts(rows, |row| &row.place.object),
-        texts(rows, |row| &row.place.etag),
-        longs(rows, |row| row.reject.range.start),
-        longs(rows, |row| row.reject.range.end.saturating_sub(row.reject.range.start)),
-        Arc::new(rows.iter().map(ordinal).collect::<Int32Array>()),
-        longs(rows, |row| whole(row) as u64),
-        Arc::new(rows.iter().map(cut).collect::<arrow::array::BooleanArray>()),
+        texts(lines, |line| line.state.name()),
+        texts(lines, |line| line.stage),
+        texts(lines, |line| line.reason),
+        texts(lines, |line| line.detail.as_ref()),
+        texts(lines, |line| line.object),
+        texts(lines, |line| line.etag),
+        longs(lines, |line| line.offset),
+        longs(lines, |line| line.length),
+        Arc::new(lines.iter().map(|line| line.ordinal).collect::<Int32Array>()),
+        longs(lines, |line| line.bytes_length),
+        Arc::new(
+            lines.iter().map(|line| Some(line.bytes_cut)).collect::<arrow::array::BooleanArray>(),
+        ),
         Arc::new(Int32Array::from_iter_values(versions)),
-        Arc::new(BinaryArray::from_iter_values(bytes)),
+        Arc::new(BinaryArray::from_iter_values(lines.iter().map(|line| line.bytes))),
+        Arc::new(lines.iter().map(number).collect::<Int32Array>()),
+        Arc::new(lines.iter().map(|line| line.state_by).collect::<StringArray>()),
     ];
     RecordBatch::try_new(schema(), columns)
 }
 
-/// How many bytes are written.
-fn kept(row: &RejectRow) -> usize {
-    row.reject.bytes.len().min(REJECT_BYTES_MAX)
-}
-
 /// How many bytes there were. A finding inside a wrapper is shorter than the range of its document,
 /// so only for bytes that reach the limit is the range what is known of the rest.
-fn whole(row: &RejectRow) -> usize {
-    let Reject { range, ordinal, bytes, .. } = &row.reject;
+fn whole(reject: &Reject) -> usize {
+    let Reject { range, ordinal, bytes, .. } = reject;
     let covered = usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(usize::MAX);
     if ordinal.is_none() || bytes.len() >= REJECT_BYTES_MAX {
         covered.max(bytes.len())
@@ -281,7 +384,7 @@ pub(super) mod tests {
 
     /// A part of one reject, for the tests of readers.
     pub(in crate::lake) fn part() -> Bytes {
-        encode(&[row("o", 0, b"x")], &[Pick { batch: 0, row: 0 }]).unwrap().bytes
+        encode(&[row("o", 0, b"x").line()]).unwrap().bytes
     }
 
     #[test]
@@ -322,10 +425,10 @@ pub(super) mod tests {
         inner.reject.range = 0..900;
         inner.reject.ordinal = Some(3);
         let rows = [inner, cut, row("a", 3, b"\xff\x00")];
-        let selection = select(&rows, &IdSet::default(), PartitionBy::Day);
-        let [PartitionRows { partition, picks }] = &selection.partitions[..] else { panic!() };
+        let lines = by_partition(rows.iter().map(RejectRow::line).collect(), PartitionBy::Day);
+        let [(partition, lines)] = &lines[..] else { panic!() };
         assert_eq!(partition.to_string(), "2026-11-24");
-        let part = encode(&rows, picks).unwrap();
+        let part = encode(lines).unwrap();
         assert_eq!((part.rows, part.time_ms), (3, (1_795_518_000_000, 1_795_518_000_000)));
         let read = read_part(&part.bytes);
         assert_eq!(read.schema().fields().len(), COLUMNS.len());
@@ -345,14 +448,24 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn known_and_repeated_rejects_are_counted_apart() {
-        let rows = [row("a", 0, b"x"), row("a", 0, b"x"), row("b", 0, b"x")];
-        let known = ids(&rows[2..]);
-        let selection = select(&rows, &known, PartitionBy::Month);
-        assert_eq!((selection.duplicates_in_wave, selection.duplicates_in_lake), (1, 1));
-        assert_eq!(selection.partitions[0].picks, [Pick { batch: 0, row: 0 }]);
-        assert_eq!(partitions(&rows, PartitionBy::Month).len(), 1);
-        assert!(select(&[], &known, PartitionBy::Day).partitions.is_empty());
+    fn a_later_state_says_so_and_the_first_says_nothing() {
+        let first = row("a", 0, b"x");
+        let later = RejectLine {
+            state: State::StillFailing,
+            state_number: 2,
+            state_by: Some("us"),
+            ..first.line()
+        };
+        let read = read_part(&encode(&[first.line(), later]).unwrap().bytes);
+        let numbers = read.column_by_name("state_number").unwrap().clone();
+        let numbers = numbers.as_primitive::<arrow::datatypes::Int32Type>();
+        assert_eq!(numbers.iter().collect::<Vec<_>>(), [None, Some(2)]);
+        let states = read.column_by_name("state").unwrap().as_string::<i32>();
+        assert_eq!(states.iter().flatten().collect::<Vec<_>>(), ["open", "still_failing"]);
+        for state in State::ALL {
+            assert_eq!(State::parse(state.name()), state);
+        }
+        assert_eq!(State::parse("something new"), State::Other);
     }
 
     #[test]
@@ -384,9 +497,9 @@ pub(super) mod tests {
             let mut others = rows.clone();
             others.rotate_left(swap.index(rows.len()));
             let parts: Vec<Vec<Bytes>> = [&rows, &others].map(|rows| {
-                let selection = select(rows, &IdSet::default(), PartitionBy::Day);
-                let parts = selection.partitions.iter();
-                parts.map(|part| encode(rows, &part.picks).unwrap().bytes).collect()
+                let lines: Vec<_> = rows.iter().map(RejectRow::line).collect();
+                let parts = by_partition(lines, PartitionBy::Day);
+                parts.iter().map(|(_, lines)| encode(lines).unwrap().bytes).collect()
             }).into();
             prop_assert_eq!(&parts[0], &parts[1]);
         }

@@ -7,17 +7,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use arrow::array::{Array, AsArray};
-use arrow::datatypes::TimestampMillisecondType;
+use arrow::datatypes::{Int32Type, TimestampMillisecondType};
 use arrow::record_batch::RecordBatch;
 
 use super::days::{Buckets, HOUR_MS, day_name, day_of};
 use super::figures::{Bucket, Clock, Day, Gap, Lag, Quality, Series, Span};
 use super::rows::{Delivery, NO_TIME};
 use super::sums::nearest_rank;
-use crate::lake::rejects::OPEN;
+use crate::lake::rejects::State;
 
 /// The columns of `rejects` that are read.
-pub(crate) const COLUMNS: [&str; 3] = ["arrived_hour", "state", "reason"];
+pub(crate) const COLUMNS: [&str; 4] = ["arrived_hour", "state", "state_number", "reason"];
 
 /// A row that arrives so many hours after its event is late.
 const LATE_HOURS: u64 = 24;
@@ -42,6 +42,8 @@ pub(crate) struct Measured {
     account_unknown: u64,
     rejects: BTreeMap<String, BTreeMap<i64, u64>>,
     redriven: u64,
+    /// Rejects that are open again after they were mended, or after their object was missed.
+    came_back: u64,
 }
 
 impl Measured {
@@ -75,6 +77,8 @@ impl Measured {
         let text =
             |name| batch.column_by_name(name).and_then(|column| column.as_string_opt::<i32>());
         let (states, reasons) = (text("state"), text("reason"));
+        let later = batch.column_by_name("state_number");
+        let later = later.and_then(|column| column.as_primitive_opt::<Int32Type>());
         let hours = batch.column_by_name("arrived_hour");
         let Some(hours) = hours.and_then(|c| c.as_primitive_opt::<TimestampMillisecondType>())
         else {
@@ -88,8 +92,15 @@ impl Measured {
                 let array = array.filter(|array| array.is_valid(row));
                 array.map_or_else(String::new, |array| array.value(row).to_owned())
             };
-            if text(states) != OPEN {
+            // A reject counts once, by its first state, and again among the mended ones while it is so.
+            let is_first = later.is_none_or(|later| later.is_null(row) || later.value(row) == 0);
+            let state = State::parse(&text(states));
+            if state == State::Redriven {
                 self.redriven += 1;
+                continue;
+            }
+            if !is_first {
+                self.came_back += u64::from(state == State::Open);
                 continue;
             }
             let reason = text(reasons);
@@ -115,13 +126,14 @@ impl Measured {
             add(self.rejects.entry(reason).or_default(), by_day);
         }
         self.redriven += other.redriven;
+        self.came_back += other.came_back;
     }
 
     /// Sums up. `days` is the period as far as the lake covers it.
     pub(crate) fn finish(self, buckets: &Buckets, days: &Range<i64>, names_merged: u64) -> Quality {
         Quality {
             rejects: self.rejects.values().flat_map(BTreeMap::values).sum(),
-            redriven: self.redriven,
+            redriven: self.redriven.saturating_sub(self.came_back),
             rejects_by_reason: by_reason(&self.rejects, buckets),
             lag: lag(&self.hours),
             late: self.late.iter().map(|(day, count)| named(*day, *count)).collect(),

@@ -166,7 +166,12 @@ CASES = {
 REJECTS = [
     {"reject_id": "1" * 32, "state": "open"},
     {"reject_id": "2" * 32, "state": "open"},
-    {"reject_id": "2" * 32, "state": "redriven"},
+    {"reject_id": "2" * 32, "state": "redriven", "state_number": 1},
+    {"reject_id": "3" * 32, "state": "still_failing", "state_number": 1},
+    {"reject_id": "3" * 32, "state": "open"},
+    {"reject_id": "4" * 32, "state": "open", "state_number": 2},
+    {"reject_id": "4" * 32, "state": "redriven", "state_number": 1},
+    {"reject_id": "4" * 32, "state": "open"},
 ]
 
 
@@ -191,7 +196,8 @@ def check(path, file, folder, open_lake):
     lake = open_lake(file, moved=(os.path.realpath(path), os.path.realpath(folder)))
     for name, (case_rows, statuses, expected) in CASES.items():
         check_case(lake, name, case_rows[0], statuses, dict(expected))
-    assert [row["reject_id"] for row in lake.rows("SELECT * FROM rejects_open")] == ["1" * 32]
+    waiting = {row["reject_id"]: row["state"] for row in lake.rows("SELECT * FROM rejects_open")}
+    assert waiting == {"1" * 32: "open", "3" * 32: "still_failing", "4" * 32: "open"}, waiting
     return {"cases": len(CASES)}
 
 

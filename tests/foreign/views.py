@@ -4,6 +4,7 @@
     python3 tests/foreign/views.py parse LAKE ATHENA.json          statements, against the files' columns
     python3 tests/foreign/views.py answers LAKE DUCKDB.json DATE   views and queries, against model.py
     python3 tests/foreign/views.py cases LAKE DUCKDB.json FOLDER   what a table may hold twice, by hand
+    python3 tests/foreign/views.py rejects LAKE DUCKDB.json        which rejects are open, and in which state
 
 ATHENA.json and DUCKDB.json are lists of statements as `ddl --json` prints them. DATE stands for today. It
 prints what it counted as JSON and fails at the first difference.
@@ -321,6 +322,9 @@ def main():
         import cases
 
         result = cases.check(lake, file, more[0], Lake)
+    elif command == "rejects":
+        told = Lake(file, "2026-11-24").rows("SELECT reject_id, state, bytes FROM rejects_open")
+        result = {row["reject_id"]: [row["state"], len(row["bytes"])] for row in told}
     else:
         result = {"parse": parse, "answers": answers}[command](lake, file, *more)
     json.dump(result, sys.stdout)

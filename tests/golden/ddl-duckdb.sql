@@ -111,6 +111,8 @@ FROM (
     CAST(NULL AS BOOLEAN) AS "bytes_cut",
     CAST(NULL AS INTEGER) AS "schema_version",
     CAST(NULL AS BLOB) AS "bytes",
+    CAST(NULL AS INTEGER) AS "state_number",
+    CAST(NULL AS VARCHAR) AS "state_by",
     CAST(NULL AS VARCHAR) AS "dt"
   WHERE false
   UNION ALL BY NAME

@@ -83,9 +83,9 @@ TBLPROPERTIES (
 );
 
 CREATE EXTERNAL TABLE IF NOT EXISTS `security`.`rejects` (
-  `reject_id` string COMMENT 'Identity of this reject, unique together with state',
+  `reject_id` string COMMENT 'Identity of this reject, unique together with state_number',
   `arrived_hour` timestamp COMMENT 'The hour in which the object arrived',
-  `state` string COMMENT 'open, or what a redrive made of it',
+  `state` string COMMENT 'open, or what a later reading made of it',
   `stage` string COMMENT 'Where it arose: unpack, split, recognize or normalize',
   `reason` string COMMENT 'Why it could not become a finding',
   `detail` string COMMENT 'What exactly is wrong',
@@ -97,7 +97,9 @@ CREATE EXTERNAL TABLE IF NOT EXISTS `security`.`rejects` (
   `bytes_length` bigint COMMENT 'How many bytes there were before bytes was cut',
   `bytes_cut` boolean COMMENT 'Whether bytes holds the beginning only',
   `schema_version` int COMMENT 'Version of the list of columns',
-  `bytes` binary COMMENT 'Its bytes as they were, at most 1 MiB of them'
+  `bytes` binary COMMENT 'Its bytes as they were, at most 1 MiB of them',
+  `state_number` int COMMENT 'How many states came before, the row with the greatest one counts, null is the first',
+  `state_by` string COMMENT 'The program and the settings that gave the state, null where a run found it first'
 )
 COMMENT 'One row for what could not become a finding, with its place and bytes'
 PARTITIONED BY (`dt` string COMMENT 'Partition key: day of arrived_hour, UTC, such as 2026-11-24; filter on it to read less')

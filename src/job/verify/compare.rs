@@ -25,7 +25,7 @@ use crate::lake::ids::{IdMap, IdSet, id_text, parse_id};
 use crate::lake::layout::{Partition, PartitionBy, Table, record_key};
 use crate::lake::part_rows::{RowReader, schema};
 use crate::lake::record::{ObjectRecord, Tombstone};
-use crate::lake::rejects::{self, OPEN, RejectRow};
+use crate::lake::rejects::{self, RejectLine, RejectRow, State};
 use crate::lake::verify::{Finding, History, Kind, Part};
 use crate::store::{Store, StoreError, StoreErrorKind, sha256_hex};
 
@@ -195,9 +195,9 @@ impl<'a> Comparer<'a> {
             wanted.partitions.extend(hour.map(|hour| Partition::of(hour, self.by)));
         }
         let gather = |picks: &[Pick]| -> anyhow::Result<RecordBatch> {
-            let rows: Vec<&RejectRow> =
-                picks.iter().filter_map(|pick| wave.rejects.get(pick.row as usize)).collect();
-            Ok(rejects::batch(&rows)?)
+            let rows = picks.iter().filter_map(|pick| wave.rejects.get(pick.row as usize));
+            let lines: Vec<RejectLine<'_>> = rows.map(RejectRow::line).collect();
+            Ok(rejects::batch(&lines)?)
         };
         let (found, unreadable) = self.look_up(Table::Rejects, &wanted, &gather, report).await?;
         for (id, pick) in &wanted.places {
@@ -317,7 +317,7 @@ impl<'a> Comparer<'a> {
                 rows.push(u32::try_from(row)?);
                 picks.push(*pick);
             } else if wanted.whole.contains(objects.value(row))
-                && states.is_none_or(|states| states.value(row) == OPEN)
+                && states.is_none_or(|states| states.value(row) == State::Open.name())
             {
                 self.found(Kind::RowUnexplained, part, || {
                     let object = objects.value(row);

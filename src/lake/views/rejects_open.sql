@@ -1,15 +1,18 @@
 -- What could not become a finding, and still waits to be looked at?
 --
--- One row for each reject that is in no other state than open. `bytes` holds at most the first MiB.
+-- One row for each reject that no later reading has settled, in the state that it has now: open, or what
+-- `healthtrail redrive` found when it tried. `bytes` holds at most the first MiB.
 WITH states AS (
   SELECT
     r.*,
-    max(CASE WHEN state = 'open' THEN 0 ELSE 1 END) OVER (PARTITION BY reject_id) AS moved_on
+    row_number() OVER (PARTITION BY reject_id ORDER BY coalesce(state_number, 0) DESC) AS age
   FROM {{rejects}} AS r
 )
 SELECT
   reject_id,
   arrived_hour,
+  state,
+  state_by,
   stage,
   reason,
   detail,
@@ -22,4 +25,4 @@ SELECT
   bytes_cut,
   bytes
 FROM states
-WHERE moved_on = 0
+WHERE age = 1 AND state <> 'redriven'
