@@ -229,6 +229,8 @@ impl<'a> Conductor<'a> {
         }
         summary.findings.duplicates += report.duplicates;
         summary.rejects_known += report.rejects_known;
+        summary.findings.forgotten += report.forgotten.rows;
+        summary.rejects_forgotten += report.forgotten.rejects;
         for file in &report.files {
             if file.table == Table::Findings {
                 summary.findings.added += file.rows;

@@ -11,11 +11,14 @@ pub mod ddl_changes;
 pub mod dedupe;
 pub mod draft;
 pub mod duckdb;
+pub mod erase;
 pub mod error;
+pub mod history;
 pub mod ids;
 pub mod layout;
 pub mod ledger;
 pub mod log;
+pub mod merge;
 pub mod part;
 pub mod part_columns;
 pub mod part_ids;
@@ -23,8 +26,10 @@ pub mod part_rows;
 pub mod publish;
 pub mod record;
 pub mod rejects;
+pub mod sink;
 #[cfg(test)]
 mod testing;
+pub mod tombstones;
 pub mod views;
 
 pub use error::LakeError;

@@ -1,0 +1,407 @@
+//! Sorted parts of one partition become fewer, larger ones: a merge in bounded memory.
+//!
+//! In: runs of parts, each in the order of its table, and what is to be left out. Out: staged parts of one
+//! partition. A run costs what it has open: its row group as stored and decoded rows; when all together
+//! cost more than the budget, some at a time are merged into pieces first, which lie in the staging of the
+//! commit as parts do. Parts that are not in order, or of a longer partition, are cut into sorted pieces
+//! ([`Merger::sort`]). What goes wrong is the store's or damage, with the part's key.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray, Int32Array, Int64Array, StringArray};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::{Int32Type, Int64Type, TimestampMillisecondType};
+use arrow::record_batch::RecordBatch;
+
+use super::dedupe::Pick;
+use super::error::{LakeError, LakeResult};
+use super::ids::{IdSet, parse_id};
+use super::layout::{Partition, PartitionBy, Table};
+use super::ledger::LedgerFile;
+use super::part::{batch_sizes, broken, encode};
+use super::part_rows::RowReader;
+use super::record::FileRecord;
+use super::sink::{Sink, Staging};
+use super::tombstones::{Forgotten, text_at, texts};
+use crate::store::Store;
+
+/// The most of a part that is fetched at once: a row group, encoded.
+const ROW_GROUP_BYTES: u64 = 33 << 20;
+/// What an open part takes beside that: its footer, readers of some ninety columns, decoded rows.
+const OPEN_BYTES: u64 = 2 << 20;
+/// Memory of the encoder, and of the program when it is idle.
+const RESERVED_BYTES: u64 = 96 << 20;
+
+/// Parts whose rows, one part after the other, are in order.
+#[derive(Debug, Clone)]
+pub struct Run {
+    /// Where they lie.
+    pub store: Arc<dyn Store>,
+    /// The parts.
+    pub files: Vec<LedgerFile>,
+    /// Rows of ids in [`Merger::known`] are left out.
+    pub drop_known: bool,
+}
+
+/// How a merge ended.
+#[derive(Debug)]
+pub enum Merged {
+    /// All rows are in these parts.
+    Files(Vec<FileRecord>),
+    /// This part is not in order: sort it first.
+    Unsorted(String),
+}
+
+/// Merges parts of one table.
+#[derive(Debug)]
+pub struct Merger<'a> {
+    /// Where the parts are staged.
+    pub staging: Staging<'a>,
+    /// The table.
+    pub table: Table,
+    /// What may not be in the result.
+    pub forgotten: &'a Forgotten,
+    /// Ids that are there already.
+    pub known: &'a IdSet,
+    /// Bytes of memory to stay under.
+    pub memory_bytes: u64,
+}
+
+/// Why a merge stops.
+enum Stop {
+    Lake(LakeError),
+    Unsorted(String),
+}
+
+impl From<LakeError> for Stop {
+    fn from(error: LakeError) -> Self {
+        Self::Lake(error)
+    }
+}
+
+/// A row's place among the others of its table.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct SortKey {
+    /// The account of a finding, the object of a reject.
+    first: Arc<str>,
+    /// The time of a finding, the offset of a reject.
+    second: i64,
+    /// Of a reject; -1 for a whole document.
+    ordinal: i32,
+    /// Of a reject.
+    reason: String,
+    id: u128,
+    /// Of a reject.
+    state: String,
+}
+
+/// The columns that make up the keys of a batch.
+struct KeyColumns {
+    firsts: Option<StringArray>,
+    seconds: Vec<i64>,
+    ordinals: Option<Int32Array>,
+    reasons: Option<StringArray>,
+    ids: StringArray,
+    states: Option<StringArray>,
+}
+
+impl KeyColumns {
+    fn of(table: Table, batch: &RecordBatch) -> Option<Self> {
+        let text = |name: &str| texts(batch, name).cloned();
+        let ids = text(table.id_column())?;
+        Some(match table {
+            Table::Findings => Self {
+                firsts: text("account_id"),
+                seconds: times(table, batch)?,
+                ordinals: None,
+                reasons: None,
+                ids,
+                states: None,
+            },
+            Table::Rejects => {
+                let offsets = batch.column_by_name("source_offset")?;
+                let offsets: &Int64Array = offsets.as_primitive_opt::<Int64Type>()?;
+                let ordinals = batch.column_by_name("ordinal")?;
+                Self {
+                    firsts: text("source_object"),
+                    seconds: offsets.values().to_vec(),
+                    ordinals: ordinals.as_primitive_opt::<Int32Type>().cloned(),
+                    reasons: text("reason"),
+                    ids,
+                    states: text("state"),
+                }
+            }
+        })
+    }
+
+    fn at(&self, row: usize, before: Option<&SortKey>) -> Option<SortKey> {
+        let first = text_at(self.firsts.as_ref(), row);
+        // Neighbours mostly share it.
+        let first = match before {
+            Some(before) if &*before.first == first => Arc::clone(&before.first),
+            _ => Arc::from(first),
+        };
+        let ordinal = self.ordinals.as_ref().filter(|column| column.is_valid(row));
+        Some(SortKey {
+            first,
+            second: *self.seconds.get(row)?,
+            ordinal: ordinal.map_or(-1, |column| column.value(row)),
+            reason: text_at(self.reasons.as_ref(), row).to_owned(),
+            id: parse_id(text_at(Some(&self.ids), row).as_bytes())?,
+            state: text_at(self.states.as_ref(), row).to_owned(),
+        })
+    }
+}
+
+/// The values of the column that gives the partition.
+fn times(table: Table, batch: &RecordBatch) -> Option<Vec<i64>> {
+    let column = batch.column_by_name(table.time_column())?;
+    Some(column.as_primitive_opt::<TimestampMillisecondType>()?.values().to_vec())
+}
+
+fn unreadable(file: &LedgerFile) -> LakeError {
+    LakeError::damaged(&file.key, "has rows without an id")
+}
+
+/// Where a merge stands in one run.
+struct Cursor<'a> {
+    table: Table,
+    run: &'a Run,
+    next_file: usize,
+    file: Option<(&'a LedgerFile, RowReader<'a>)>,
+    rows: Option<(RecordBatch, KeyColumns, Vec<u64>)>,
+    row: usize,
+    last: Option<SortKey>,
+}
+
+impl<'a> Cursor<'a> {
+    fn new(table: Table, run: &'a Run) -> Self {
+        Self { table, run, next_file: 0, file: None, rows: None, row: 0, last: None }
+    }
+
+    /// The next batch that has a row, or `None` after the last.
+    async fn load(&mut self, forgotten: &Forgotten) -> LakeResult<bool> {
+        self.row = 0;
+        self.rows = None;
+        loop {
+            let Some((file, reader)) = &mut self.file else {
+                let Some(file) = self.run.files.get(self.next_file) else { return Ok(false) };
+                self.next_file += 1;
+                let reader = RowReader::whole(self.run.store.as_ref(), self.table, file).await?;
+                self.file = Some((file, reader));
+                continue;
+            };
+            let Some(batch) = reader.next().await? else {
+                self.file = None;
+                continue;
+            };
+            let batch = without(forgotten, self.table, batch)?;
+            if batch.num_rows() > 0 {
+                let keys = KeyColumns::of(self.table, &batch).ok_or_else(|| unreadable(file))?;
+                let sizes = batch_sizes(&batch);
+                self.rows = Some((batch, keys, sizes));
+                return Ok(true);
+            }
+        }
+    }
+
+    /// The key of the row that the cursor is at, which must not be less than the one before.
+    fn key(&mut self) -> Result<Option<SortKey>, Stop> {
+        let Some((_, keys, _)) = &self.rows else { return Ok(None) };
+        let name = || self.file.as_ref().map(|(file, _)| *file);
+        let Some(key) = keys.at(self.row, self.last.as_ref()) else {
+            return Err(Stop::Lake(name().map_or_else(|| broken(self.table, "no id"), unreadable)));
+        };
+        if self.last.as_ref().is_some_and(|last| *last > key) {
+            return Err(Stop::Unsorted(name().map(|file| file.key.clone()).unwrap_or_default()));
+        }
+        self.last = Some(key.clone());
+        Ok(Some(key))
+    }
+}
+
+/// A batch without the rows that are forgotten.
+pub(super) fn without(
+    forgotten: &Forgotten,
+    table: Table,
+    batch: RecordBatch,
+) -> LakeResult<RecordBatch> {
+    match forgotten.kept(table, &batch) {
+        None => Ok(batch),
+        Some(kept) => filter_record_batch(&batch, &kept).map_err(|error| broken(table, error)),
+    }
+}
+
+impl Run {
+    /// One part, in order by itself.
+    pub fn of(store: &Arc<dyn Store>, file: LedgerFile, drop_known: bool) -> Self {
+        Self { store: Arc::clone(store), files: vec![file], drop_known }
+    }
+
+    /// What it takes to have it open.
+    fn cost(&self) -> u64 {
+        let largest = self.files.iter().map(|file| file.bytes).max().unwrap_or_default();
+        OPEN_BYTES + 2 * largest.min(ROW_GROUP_BYTES)
+    }
+}
+
+impl Merger<'_> {
+    fn open_bytes_max(&self) -> u64 {
+        (self.memory_bytes / 2).saturating_sub(RESERVED_BYTES / 2)
+    }
+
+    /// Merges these runs into parts of `partition`; equal rows come out once.
+    pub async fn merge(&self, partition: Partition, runs: Vec<Run>) -> LakeResult<Merged> {
+        match self.merge_all(partition, runs).await {
+            Ok(files) => Ok(Merged::Files(files)),
+            Err(Stop::Unsorted(key)) => Ok(Merged::Unsorted(key)),
+            Err(Stop::Lake(error)) => Err(error),
+        }
+    }
+
+    async fn merge_all(
+        &self,
+        partition: Partition,
+        mut runs: Vec<Run>,
+    ) -> Result<Vec<FileRecord>, Stop> {
+        // Each pass merges what may be open at once, at least two runs, so that there are fewer of them.
+        while runs.len() > 2 && runs.iter().map(Run::cost).sum::<u64>() > self.open_bytes_max() {
+            let mut merged = Vec::new();
+            for group in self.groups(runs) {
+                if group.len() == 1 {
+                    merged.extend(group);
+                    continue;
+                }
+                let files = self.merge_some(partition, &group).await?;
+                let files: Vec<LedgerFile> = files.into_iter().map(staged).collect();
+                let store = Arc::clone(&self.staging.log.store);
+                merged.extend((!files.is_empty()).then_some(Run { store, files, drop_known: false }));
+            }
+            runs = merged;
+        }
+        self.merge_some(partition, &runs).await
+    }
+
+    fn groups(&self, runs: Vec<Run>) -> Vec<Vec<Run>> {
+        let mut groups: Vec<Vec<Run>> = Vec::new();
+        let mut cost = 0;
+        for run in runs {
+            let own = run.cost();
+            match groups.last_mut() {
+                Some(group) if group.len() < 2 || cost + own <= self.open_bytes_max() => {
+                    cost += own;
+                    group.push(run);
+                }
+                _ => {
+                    cost = own;
+                    groups.push(vec![run]);
+                }
+            }
+        }
+        groups
+    }
+
+    async fn merge_some(
+        &self,
+        partition: Partition,
+        runs: &[Run],
+    ) -> Result<Vec<FileRecord>, Stop> {
+        let mut sink = Sink::new(self.staging, self.table, partition);
+        let mut cursors: Vec<Cursor<'_>> =
+            runs.iter().map(|run| Cursor::new(self.table, run)).collect();
+        let mut heap = BinaryHeap::with_capacity(cursors.len());
+        for (index, cursor) in cursors.iter_mut().enumerate() {
+            if cursor.load(self.forgotten).await? {
+                heap.extend(cursor.key()?.map(|key| Reverse((key, index))));
+            }
+        }
+        let mut last: Option<SortKey> = None;
+        while let Some(Reverse((key, index))) = heap.pop() {
+            let Some(cursor) = cursors.get_mut(index) else { break };
+            let is_known = cursor.run.drop_known && self.known.contains(&key.id);
+            if let Some((batch, _, sizes)) = &cursor.rows
+                && !is_known
+                && last.as_ref() != Some(&key)
+            {
+                let bytes = sizes.get(cursor.row).copied().unwrap_or_default();
+                sink.add(index, batch, cursor.row, bytes).await?;
+                last = Some(key);
+            }
+            cursor.row += 1;
+            let rows = cursor.rows.as_ref().map_or(0, |(batch, ..)| batch.num_rows());
+            if cursor.row >= rows {
+                sink.changed(index);
+                if !cursor.load(self.forgotten).await? {
+                    continue;
+                }
+            }
+            heap.extend(cursor.key()?.map(|key| Reverse((key, index))));
+        }
+        Ok(sink.finish().await?)
+    }
+
+    /// Cuts a part into sorted pieces by partition, as many rows at a time as memory allows.
+    pub async fn sort(
+        &self,
+        run: &Run,
+        by: PartitionBy,
+    ) -> LakeResult<BTreeMap<Partition, Vec<Run>>> {
+        let mut sorted: BTreeMap<Partition, Vec<Run>> = BTreeMap::new();
+        for file in &run.files {
+            let mut reader = RowReader::whole(run.store.as_ref(), self.table, file).await?;
+            let (mut batches, mut bytes) = (Vec::new(), 0_usize);
+            while let Some(batch) = reader.next().await? {
+                let batch = without(self.forgotten, self.table, batch)?;
+                bytes += batch.get_array_memory_size();
+                batches.push(batch);
+                if bytes as u64 >= self.memory_bytes / 8 {
+                    let full = std::mem::take(&mut batches);
+                    self.sort_some(run, file, by, &full, &mut sorted).await?;
+                    bytes = 0;
+                }
+            }
+            self.sort_some(run, file, by, &batches, &mut sorted).await?;
+        }
+        Ok(sorted)
+    }
+
+    async fn sort_some(
+        &self,
+        run: &Run,
+        file: &LedgerFile,
+        by: PartitionBy,
+        batches: &[RecordBatch],
+        sorted: &mut BTreeMap<Partition, Vec<Run>>,
+    ) -> LakeResult<()> {
+        let mut places: Vec<(Partition, SortKey, Pick)> = Vec::new();
+        for (index, batch) in (0_u32..).zip(batches) {
+            let keys = KeyColumns::of(self.table, batch).ok_or_else(|| unreadable(file))?;
+            let times = times(self.table, batch).ok_or_else(|| unreadable(file))?;
+            for (row, time) in (0_u32..).zip(times) {
+                let before = places.last().map(|(_, key, _)| key);
+                let key = keys.at(row as usize, before).ok_or_else(|| unreadable(file))?;
+                places.push((Partition::of(time, by), key, Pick { batch: index, row }));
+            }
+        }
+        places.sort_unstable();
+        let Staging { log, number, run: name, .. } = self.staging;
+        for chunk in places.chunk_by(|one, two| one.0 == two.0) {
+            let Some((partition, ..)) = chunk.first() else { continue };
+            let picks: Vec<Pick> = chunk.iter().map(|(.., pick)| *pick).collect();
+            let part = encode(self.table, batches, &picks)?;
+            let piece = log.stage_part(number, name, self.table, *partition, &part).await?;
+            let store = &log.store;
+            let piece = Run::of(store, staged(piece), run.drop_known);
+            sorted.entry(*partition).or_default().push(piece);
+        }
+        Ok(())
+    }
+}
+
+/// A part that is not visible, as readers take it.
+fn staged(file: FileRecord) -> LedgerFile {
+    let FileRecord { staged, rows, bytes, sha256, .. } = file;
+    LedgerFile { commit: 0, key: staged, rows, bytes, sha256 }
+}
