@@ -6,11 +6,13 @@
 
 mod cells;
 mod ddl;
+mod forget;
 mod generate;
 mod inspect;
 mod options;
 mod printer;
 mod progress;
+mod rebuild;
 mod report;
 mod run;
 mod values;
@@ -71,6 +73,8 @@ enum Command {
     Ddl(ddl::DdlArgs),
     Generate(Box<generate::GenerateArgs>),
     Report(Box<report::ReportArgs>),
+    Rebuild(rebuild::RebuildArgs),
+    Forget(forget::ForgetArgs),
 }
 
 impl Cli {
@@ -110,6 +114,8 @@ impl Cli {
             Command::Ddl(args) => runtime.block_on(ddl::ddl(args)),
             Command::Generate(args) => runtime.block_on(generate::generate(*args)),
             Command::Report(args) => runtime.block_on(report::report(*args)),
+            Command::Rebuild(args) => runtime.block_on(rebuild::rebuild(args)),
+            Command::Forget(args) => runtime.block_on(forget::forget(args)),
         }
     }
 
