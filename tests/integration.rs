@@ -19,6 +19,7 @@ mod on_s3;
 mod program;
 mod regress;
 mod report;
+mod rewrite;
 mod run;
 mod samples;
 mod store_contract;

@@ -72,8 +72,8 @@ pub(super) async fn forget(args: ForgetArgs) -> anyhow::Result<Outcome> {
     if let Some(file) = &args.rows_file {
         let told = || format!("reading `{}`", file.display());
         let text = std::fs::read_to_string(file).with_context(told)?;
-        let read = from_lines(&text)
-            .map_err(|why| UsageError(format!("`{}`: {why}", file.display())))?;
+        let read =
+            from_lines(&text).map_err(|why| UsageError(format!("`{}`: {why}", file.display())))?;
         selectors.extend(read);
     }
     let options = ForgetOptions {

@@ -19,10 +19,12 @@ use crate::store::open;
 /// and may get new commits meanwhile; run it again to carry these over as well. It can be stopped at any
 /// moment and run again. Nothing reads the new lake until you point the tables to it.
 #[derive(Debug, Args)]
-#[command(after_help = "Exit codes: 0 level with the old lake; 1 failed, and safe to run again; 2 wrong usage\n\n\
+#[command(
+    after_help = "Exit codes: 0 level with the old lake; 1 failed, and safe to run again; 2 wrong usage\n\n\
     Examples:\n  \
     healthtrail rebuild --lake lake --to lake-2\n  \
-    healthtrail rebuild --lake s3://my-lake/health --to s3://my-lake/health-2 --partition month")]
+    healthtrail rebuild --lake s3://my-lake/health --to s3://my-lake/health-2 --partition month"
+)]
 pub(super) struct RebuildArgs {
     /// Lake to read: a folder or `s3://bucket/prefix`
     #[arg(long, value_name = "LAKE", env = "HEALTHTRAIL_LAKE")]

@@ -9,7 +9,8 @@ use super::error::LakeResult;
 use super::log::{Committed, Log, random_id};
 use super::publish::Published;
 use super::record::{
-    Carried, FileRecord, Objects, Purpose, RECORD_FORMAT, Record, Settings, Tombstone, Totals, Withdrawn,
+    Carried, FileRecord, Objects, Purpose, RECORD_FORMAT, Record, Settings, Tombstone, Totals,
+    Withdrawn,
 };
 
 /// What a commit is to say.

@@ -76,7 +76,7 @@ mod tests {
 
     use super::*;
     use crate::lake::record::INLINE_OBJECTS_MAX;
-    use crate::lake::testing::{object, record, run_once, TestRow};
+    use crate::lake::testing::{TestRow, object, record, run_once};
     use crate::store::{Memory, Store as _};
 
     #[tokio::test]

@@ -277,7 +277,11 @@ impl Merger<'_> {
                 let files = self.merge_some(partition, &group).await?;
                 let files: Vec<LedgerFile> = files.into_iter().map(staged).collect();
                 let store = Arc::clone(&self.staging.log.store);
-                merged.extend((!files.is_empty()).then_some(Run { store, files, drop_known: false }));
+                merged.extend((!files.is_empty()).then_some(Run {
+                    store,
+                    files,
+                    drop_known: false,
+                }));
             }
             runs = merged;
         }

@@ -104,8 +104,8 @@ impl<'a> Sink<'a> {
         }
         let table = self.table;
         let batches: Vec<&RecordBatch> = slice.batches.iter().collect();
-        let gathered = interleave_record_batch(&batches, &slice.rows)
-            .map_err(|error| broken(table, error))?;
+        let gathered =
+            interleave_record_batch(&batches, &slice.rows).map_err(|error| broken(table, error))?;
         if self.writer.is_none() {
             self.writer = Some(PartWriter::new(table, gathered.schema())?);
         }

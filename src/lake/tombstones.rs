@@ -87,10 +87,11 @@ impl Forgotten {
         let ids = texts(batch, "finding_id")?;
         let accounts = texts(batch, "account_id")?;
         let named = shapes.iter().zip(ids).zip(accounts);
-        let is_forgotten = |((shape, id), account): ((Option<&str>, Option<&str>), Option<&str>)| {
-            let (shape, account) = (shape.unwrap_or_default(), account.unwrap_or_default());
-            id.is_some_and(|id| self.has_finding(shape, id, account))
-        };
+        let is_forgotten =
+            |((shape, id), account): ((Option<&str>, Option<&str>), Option<&str>)| {
+                let (shape, account) = (shape.unwrap_or_default(), account.unwrap_or_default());
+                id.is_some_and(|id| self.has_finding(shape, id, account))
+            };
         Some(named.map(is_forgotten).collect())
     }
 }

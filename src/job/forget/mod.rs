@@ -226,8 +226,8 @@ impl Forgetting<'_> {
         while hits.peek().is_some() || first.is_some() {
             if let Some(hit) = hits.next() {
                 self.rewrite(hit, &forgotten, &mut batch).await?;
-                let has_room = batch.withdrawn.len() < COMMIT_PARTS_MAX
-                    && batch.bytes < COMMIT_BYTES_MAX;
+                let has_room =
+                    batch.withdrawn.len() < COMMIT_PARTS_MAX && batch.bytes < COMMIT_BYTES_MAX;
                 if has_room && hits.peek().is_some() {
                     continue;
                 }

@@ -151,7 +151,8 @@ impl Wanted {
     /// How many rows of a batch are wanted, and what keeps them out.
     fn found(&self, table: Table, batch: &RecordBatch) -> (u64, Vec<Tombstone>) {
         let text = |name: &str, row: usize| -> &str {
-            let column = batch.column_by_name(name).and_then(|column| column.as_string_opt::<i32>());
+            let column =
+                batch.column_by_name(name).and_then(|column| column.as_string_opt::<i32>());
             column.filter(|column| column.is_valid(row)).map_or("", |column| column.value(row))
         };
         let bytes = batch.column_by_name("bytes").and_then(|column| column.as_binary_opt::<i32>());

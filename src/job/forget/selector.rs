@@ -68,14 +68,18 @@ impl TryFrom<Members> for Selector {
             (None, Some(event_arn), Some(account_id)) if shape.is_none() => {
                 Ok(Self::Event { event_arn: with_blank_account(&event_arn), account_id })
             }
-            (None, Some(_), _) => Err("`event_arn` needs `account_id`, and takes no `shape`: an event \
+            (None, Some(_), _) => {
+                Err("`event_arn` needs `account_id`, and takes no `shape`: an event \
                                        comes to many accounts, in three shapes"
-                .into()),
+                    .into())
+            }
             (Some(_), Some(_), _) => Err("give either `finding_id` or `event_arn`".into()),
-            (None, None, Some(_)) => Err("an account alone cannot be kept out of the lake, since its \
+            (None, None, Some(_)) => {
+                Err("an account alone cannot be kept out of the lake, since its \
                                           next finding has an id that nobody knows yet; name its \
                                           findings, as `--rows-file` takes them"
-                .into()),
+                    .into())
+            }
             (None, None, None) => Err("it needs `finding_id` or `event_arn`".into()),
         }
     }
@@ -137,7 +141,9 @@ pub fn from_lines(text: &str) -> Result<Vec<Selector>, String> {
             serde_json::from_str(line).map_err(|error| format!("line {number}: {error}"))?;
         selectors.push(selector);
         if selectors.len() > SELECTORS_MAX {
-            return Err(format!("there are more than {SELECTORS_MAX} lines; cut the file in pieces"));
+            return Err(format!(
+                "there are more than {SELECTORS_MAX} lines; cut the file in pieces"
+            ));
         }
     }
     Ok(selectors)
@@ -174,8 +180,9 @@ impl Wanted {
             match selector.clone() {
                 Selector::Finding { finding_id, account_id, shape } => {
                     if let Some(account) = &account_id {
-                        let shapes =
-                            SHAPES.iter().filter(|own| shape.as_ref().is_none_or(|one| one == *own));
+                        let shapes = SHAPES
+                            .iter()
+                            .filter(|own| shape.as_ref().is_none_or(|one| one == *own));
                         let each = shapes.map(|own| Tombstone::finding(own, &finding_id, account));
                         wanted.exact.extend(each);
                     }
@@ -183,7 +190,9 @@ impl Wanted {
                     wanted.findings.entry(finding_id).or_default().push((account_id, shape));
                 }
                 Selector::Event { event_arn, account_id } => {
-                    wanted.needle(&event_arn, Some(&account_id));
+                    // Security Hub writes the same ARN with the account in it.
+                    let event = event_arn.splitn(6, ':').last().unwrap_or_default();
+                    wanted.needle(event, Some(&account_id));
                     wanted.events.entry(event_arn).or_default().insert(account_id);
                 }
             }
@@ -226,14 +235,24 @@ impl Wanted {
     }
 
     pub(super) fn has_reject(&self, source_object: &str, texts: [&[u8]; 2]) -> bool {
-        let holds =
-            |needle: &[u8]| texts.iter().any(|text| memchr::memmem::find(text, needle).is_some());
+        let holds = |needle: &[u8]| texts.iter().any(|text| holds(text, needle));
         self.objects.contains(source_object)
             || self.needles.iter().any(|(forms, account)| {
                 forms.iter().any(|form| holds(form))
                     && account.as_ref().is_none_or(|account| holds(account))
             })
     }
+}
+
+/// Whether a text holds an id, and not only a longer one that begins or ends so.
+fn holds(text: &[u8], id: &[u8]) -> bool {
+    let goes_on = |byte: Option<&u8>| {
+        byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
+    };
+    memchr::memmem::find_iter(text, id).any(|at| {
+        let before = at.checked_sub(1).and_then(|before| text.get(before));
+        !goes_on(before) && !goes_on(text.get(at + id.len()))
+    })
 }
 
 #[cfg(test)]
@@ -298,6 +317,7 @@ mod tests {
         assert!(holds(r#"{"Id":"arn:aws:x\/finding\/1","AwsAccountId":"111122223333"#));
         assert!(!holds(r#"{"Id":"arn:aws:x/finding/1","AwsAccountId":"444455556666"#));
         assert!(holds(r#"{"Id":"7""#) && !holds(r#"{"Id":"17""#));
+        assert!(!holds(r#"{"Id":"arn:aws:x/finding/12","AwsAccountId":"111122223333"#));
         assert!(wanted.has_reject("memory://archive/gone", [b"", b""]));
     }
 }

@@ -37,7 +37,7 @@ pub(super) struct CellPlan {
     old: Vec<LedgerFile>,
     /// Parts of the new lake that are merged too and withdrawn.
     new: Vec<LedgerFile>,
-    /// Parts of the new lake, of runs of its own, whose rows stay.
+    /// Parts of the new lake whose rows stay, and may be in the old one too: of runs of its own.
     foreign: Vec<LedgerFile>,
 }
 
@@ -76,7 +76,10 @@ impl Rebuild<'_> {
             });
             let mut plan = CellPlan { old: of(old.get(&cell)), ..CellPlan::default() };
             let here = of(new.get(&cell));
-            plan.foreign = here.iter().filter(|file| !self.is_ours(file)).cloned().collect();
+            // A row that was read again may come from another copy, and lie elsewhere in the order.
+            let is_reread = self.history.reread.contains(&cell);
+            let foreign = here.iter().filter(|file| is_reread || !self.is_ours(file));
+            plan.foreign = foreign.cloned().collect();
             let has_new = plan.old.iter().any(|file| file.commit > base.unwrap_or(0));
             // The same reject may have several states, so ids alone do not tell what is there already.
             if has_lost || (cell.0 == Table::Rejects && has_new && !plan.foreign.is_empty()) {
@@ -153,7 +156,7 @@ impl Rebuild<'_> {
         (runs, to_cut)
     }
 
-    /// The ids of rows that runs of the new lake's own have brought: the first that came stays.
+    /// The ids of rows that the new lake may have got another way: the first that came stays.
     async fn known(&self, table: Table, plan: &CellPlan) -> anyhow::Result<IdSet> {
         if table == Table::Rejects || plan.foreign.is_empty() {
             return Ok(IdSet::default());
@@ -162,7 +165,7 @@ impl Rebuild<'_> {
         let needed = rows.saturating_mul(ID_BYTES);
         if needed > self.options.memory_bytes / 4 {
             bail!(UsageError(format!(
-                "runs have added {rows} rows to one stretch of `--to` meanwhile; to tell them apart \
+                "one stretch of `--to` holds {rows} rows that are to be told apart by their ids, which \
                  takes `--memory {}MiB` at least",
                 (needed * 4).div_ceil(1 << 20)
             )));

@@ -41,7 +41,12 @@ pub(super) struct Carry {
 
 impl Carry {
     /// Reads on to `version`. A lake with commits that is no rebuild of `lake` is refused.
-    pub(super) async fn read_on(&mut self, log: &Log, version: u64, lake: &str) -> anyhow::Result<()> {
+    pub(super) async fn read_on(
+        &mut self,
+        log: &Log,
+        version: u64,
+        lake: &str,
+    ) -> anyhow::Result<()> {
         let records = log.records(self.read + 1, version);
         futures::pin_mut!(records);
         while let Some(record) = records.try_next().await? {
@@ -80,6 +85,8 @@ pub(super) struct History {
     read: u64,
     /// The last commit that took something out of a stretch.
     pub(super) withdrawn: BTreeMap<Cell, u64>,
+    /// Stretches that lost rows which are read again: the new lake may have them already, from before.
+    pub(super) reread: BTreeSet<Cell>,
     /// Commits whose objects are to be read again.
     pub(super) reopened: BTreeSet<u64>,
     /// What the newest of its runs read under.
@@ -106,12 +113,14 @@ impl History {
                 self.settings = Some(record.settings);
             }
             for withdrawn in &record.withdrawn {
-                if let Some(name) = parse_part_key(&withdrawn.key) {
-                    let cell = (name.table, cell_of(name.partition, by));
-                    self.withdrawn.insert(cell, record.number);
-                }
                 if withdrawn.reopen {
                     self.reopened.insert(withdrawn.commit);
+                }
+                let Some(name) = parse_part_key(&withdrawn.key) else { continue };
+                let cell = (name.table, cell_of(name.partition, by));
+                self.withdrawn.insert(cell, record.number);
+                if withdrawn.reopen {
+                    self.reread.insert(cell);
                 }
             }
         }

@@ -27,9 +27,7 @@ use crate::lake::draft::{Draft, Drafted};
 use crate::lake::layout::{PartitionBy, Table};
 use crate::lake::ledger::{DamagedFile, Ledger};
 use crate::lake::log::{Log, random_id};
-use crate::lake::record::{
-    Carried, FileRecord, Objects, Purpose, Settings, Tombstone, Withdrawn,
-};
+use crate::lake::record::{Carried, FileRecord, Objects, Purpose, Settings, Tombstone, Withdrawn};
 use crate::lake::tombstones::missing;
 use crate::store::Store;
 
