@@ -20,6 +20,7 @@ mod program;
 mod regress;
 mod report;
 mod rewrite;
+mod rewrite_docs;
 mod run;
 mod samples;
 mod store_contract;

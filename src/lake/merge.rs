@@ -409,3 +409,161 @@ fn staged(file: FileRecord) -> LedgerFile {
     let FileRecord { staged, rows, bytes, sha256, .. } = file;
     LedgerFile { commit: 0, key: staged, rows, bytes, sha256 }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::finding::rows::Rows;
+    use crate::lake::dedupe::Wave;
+    use crate::lake::log::Log;
+    use crate::lake::part::split;
+    use crate::lake::testing::{findings, keys};
+    use crate::store::{GetOptions, Memory};
+
+    const DAY: &str = "2026-11-24";
+
+    fn day() -> Partition {
+        DAY.parse().unwrap()
+    }
+
+    /// The rows in the order of the table, as one wave of them would lie.
+    fn picks(rows: &[Rows]) -> Vec<Pick> {
+        let wave = Wave::gather(rows, &|_| false);
+        wave.select(&IdSet::default(), PartitionBy::Day).partitions.remove(0).picks
+    }
+
+    fn file(store: &Memory, key: &str, rows: &Rows, picks: &[Pick]) -> LedgerFile {
+        let part = encode(Table::Findings, &[&rows.batch], picks).unwrap();
+        let (bytes, sha256) = (part.bytes.len() as u64, part.sha256);
+        store.insert(key, part.bytes);
+        LedgerFile { commit: 1, key: key.into(), rows: part.rows, bytes, sha256 }
+    }
+
+    struct Case {
+        store: Arc<Memory>,
+        log: Log,
+        known: IdSet,
+        forgotten: Forgotten,
+    }
+
+    impl Case {
+        fn new() -> Self {
+            let store = Arc::new(Memory::new("lake"));
+            let log = Log::new(store.clone());
+            Self { store, log, known: IdSet::default(), forgotten: Forgotten::default() }
+        }
+
+        fn merger(&self, memory_bytes: u64) -> Merger<'_> {
+            let staging = Staging { log: &self.log, number: 1, run: "run", part_bytes: 128 << 20 };
+            let (known, forgotten) = (&self.known, &self.forgotten);
+            Merger { staging, table: Table::Findings, forgotten, known, memory_bytes }
+        }
+
+        fn runs(&self, ranges: &[std::ops::Range<u32>]) -> Vec<Run> {
+            let store: Arc<dyn Store> = self.store.clone();
+            let each = ranges.iter().enumerate().map(|(index, range)| {
+                let rows = findings(range.clone());
+                let picks = picks(std::slice::from_ref(&rows));
+                let file = file(&self.store, &format!("part {index}"), &rows, &picks);
+                Run::of(&store, file, true)
+            });
+            each.collect()
+        }
+
+        async fn bytes(&self, files: &[FileRecord]) -> Vec<bytes::Bytes> {
+            let mut all = Vec::new();
+            for file in files {
+                all.push(self.store.get(&file.staged, GetOptions::default()).await.unwrap());
+            }
+            all
+        }
+    }
+
+    async fn merged(merger: &Merger<'_>, runs: Vec<Run>) -> Vec<FileRecord> {
+        match merger.merge(day(), runs).await.unwrap() {
+            Merged::Files(files) => files,
+            Merged::Unsorted(key) => panic!("{key} is not in order"),
+        }
+    }
+
+    #[tokio::test]
+    async fn merging_gives_the_bytes_of_one_wave_in_as_many_passes_as_memory_asks_for() {
+        let all = findings(0..300);
+        let expected = encode(Table::Findings, &[&all.batch], &picks(std::slice::from_ref(&all)));
+        let expected = expected.unwrap().bytes;
+        let cases: [&[std::ops::Range<u32>]; 3] = [
+            &[0..300],
+            &[0..10, 10..11, 11..200, 200..300],
+            // Equal rows come out once.
+            &[0..40, 30..90, 20..150, 100..300, 0..1, 299..300, 7..9],
+        ];
+        for ranges in cases {
+            for memory_bytes in [0, 1 << 30] {
+                let case = Case::new();
+                let files = merged(&case.merger(memory_bytes), case.runs(ranges)).await;
+                assert!(case.bytes(&files).await == [expected.clone()], "{ranges:?}");
+                let pieces = keys(&case.store, "_healthtrail/staging/").len();
+                assert!(memory_bytes > 0 || pieces > 1 || ranges.len() < 3, "{pieces} pieces");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_known_or_forgotten_is_left_out() {
+        let mut case = Case::new();
+        let rows = findings(0..70);
+        case.known.extend(rows.keys.iter().take(10).map(|key| key.row_id));
+        let event = "arn:aws:health:us-east-1::event/EC2/T/E_0";
+        let tombstone = crate::lake::record::Tombstone::finding("native", event, "111122220000");
+        case.forgotten.add(&tombstone);
+        let gone = |number: u32| number < 10 || (number % 5 == 0 && number % 7 == 0);
+        let left = (0..70).filter(|number| !gone(*number)).count() as u64;
+        let files = merged(&case.merger(1 << 30), case.runs(&[0..70])).await;
+        assert_eq!(files.iter().map(|file| file.rows).sum::<u64>(), left);
+        // The new lake's own rows stay, whatever is known.
+        let mut own = case.runs(&[0..70]);
+        own[0].drop_known = false;
+        let files = merged(&case.merger(1 << 30), own).await;
+        assert_eq!(files.iter().map(|file| file.rows).sum::<u64>(), 68);
+    }
+
+    #[tokio::test]
+    async fn a_part_out_of_order_is_told_and_can_be_sorted() {
+        let case = Case::new();
+        let rows = findings(0..90);
+        let sorted = picks(std::slice::from_ref(&rows));
+        let expected = encode(Table::Findings, &[&rows.batch], &sorted).unwrap().bytes;
+        let mut shuffled = sorted;
+        shuffled.reverse();
+        let store: Arc<dyn Store> = case.store.clone();
+        let run = Run::of(&store, file(&case.store, "theirs", &rows, &shuffled), false);
+        for memory_bytes in [0, 1 << 30] {
+            let merger = case.merger(memory_bytes);
+            let told = merger.merge(day(), vec![run.clone()]).await.unwrap();
+            assert!(matches!(told, Merged::Unsorted(key) if key == "theirs"));
+            let mut pieces = merger.sort(&run, PartitionBy::Day).await.unwrap();
+            assert_eq!(pieces.keys().collect::<Vec<_>>(), [&day()]);
+            let pieces = pieces.remove(&day()).unwrap();
+            let files = merged(&merger, pieces).await;
+            assert!(case.bytes(&files).await == [expected.clone()]);
+        }
+    }
+
+    #[tokio::test]
+    async fn parts_are_cut_where_a_wave_would_cut_them_or_where_they_are_full() {
+        let case = Case::new();
+        let rows = findings(0..20_000);
+        let picks = picks(std::slice::from_ref(&rows));
+        assert_eq!(split(&[&rows.batch], &picks).len(), 1);
+        let store: Arc<dyn Store> = case.store.clone();
+        let run = Run::of(&store, file(&case.store, "all", &rows, &picks), false);
+        let whole = merged(&case.merger(1 << 30), vec![run.clone()]).await;
+        assert_eq!(whole.len(), 1);
+        assert_eq!(whole[0].sha256, run.files[0].sha256);
+        let mut merger = case.merger(1 << 30);
+        merger.staging.part_bytes = 100_000;
+        let cut = merged(&merger, vec![run]).await;
+        assert!(cut.len() > 1);
+        assert_eq!(cut.iter().map(|file| file.rows).sum::<u64>(), 20_000);
+    }
+}
