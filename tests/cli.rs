@@ -62,6 +62,8 @@ fn help_and_version() {
         ("run", "Read what is new in the archive, and add it to the lake"),
         ("inspect", "Show what one object holds"),
         ("generate", "Make a realistic archive of any size"),
+        ("rebuild", "Write the same lake anew in another place"),
+        ("forget", "Erase rows that the law wants erased"),
     ];
     for (name, beginning) in table {
         let arguments: Vec<&str> = [name, "--help"].into_iter().filter(|a| !a.is_empty()).collect();

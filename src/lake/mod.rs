@@ -20,6 +20,7 @@ pub mod ledger;
 pub mod log;
 pub mod merge;
 pub mod part;
+pub mod part_bloom;
 pub mod part_columns;
 pub mod part_ids;
 pub mod part_rows;

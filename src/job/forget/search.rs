@@ -17,12 +17,15 @@ use crate::job::run::UsageError;
 use crate::lake::erase::look_through;
 use crate::lake::layout::{Partition, Table};
 use crate::lake::ledger::{Ledger, LedgerFile};
+use crate::lake::part_bloom::may_hold;
 use crate::lake::record::Tombstone;
 use crate::lake::tombstones::Forgotten;
 use crate::store::Store;
 
 /// Tombstones of one call: what stands in one record.
 const TOMBSTONES_MAX: usize = 200_000;
+/// A part below this is read sooner than its bloom filters are.
+const FILTERED_BYTES_MIN: u64 = 1 << 20;
 /// Parts that are open at once.
 const CONCURRENCY: usize = 8;
 
@@ -66,8 +69,9 @@ impl Search {
         self.hits.retain(|key, _| current.contains(key.as_str()));
         let wanted = &self.wanted;
         let found = |table: Table, batch: &RecordBatch| wanted.found(table, batch);
+        let filters = wanted.in_filters();
         let new = ledger.all_files().filter(|(_, _, file)| file.commit > self.looked);
-        let (hits, tombstones) = look_through_all(store, new, &found).await?;
+        let (hits, tombstones) = look_through_all(store, new, filters.as_deref(), &found).await?;
         self.hits.extend(hits);
         self.tombstones.extend(tombstones);
         self.looked = ledger.version();
@@ -91,7 +95,7 @@ impl Search {
             Table::Rejects => has_rejects,
         };
         let files = ledger.all_files().filter(|(table, ..)| widened(*table));
-        let (hits, _) = look_through_all(store, files, &found).await?;
+        let (hits, _) = look_through_all(store, files, None, &found).await?;
         self.hits.extend(hits);
         Ok(())
     }
@@ -111,16 +115,27 @@ fn part_of(file: &LedgerFile) -> (Option<Table>, Option<Partition>) {
     (name.map(|name| name.table), name.map(|name| name.partition))
 }
 
+/// Values of a column.
+type Filter<'a> = (&'static str, Vec<&'a str>);
+
 type Found<'a> = dyn Fn(Table, &RecordBatch) -> (u64, Vec<Tombstone>) + Sync + 'a;
 
 async fn look_through_all(
     store: &dyn Store,
     files: impl Iterator<Item = (Table, Partition, &LedgerFile)>,
+    filters: Option<&[Filter<'_>]>,
     found: &Found<'_>,
 ) -> anyhow::Result<(BTreeMap<String, Hit>, BTreeSet<Tombstone>)> {
     let files: Vec<(Table, Partition, &LedgerFile)> = files.collect();
     let each = files.into_iter().map(|(table, partition, file)| async move {
         let (mut rows, mut tombstones) = (0, BTreeSet::new());
+        if table == Table::Findings
+            && file.bytes >= FILTERED_BYTES_MIN
+            && let Some(filters) = filters
+            && !may_hold(store, file, filters).await?
+        {
+            return Ok((None, tombstones));
+        }
         look_through(store, table, file, columns(table), &mut |batch| {
             let (more, named) = found(table, batch);
             rows += more;

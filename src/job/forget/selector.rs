@@ -153,13 +153,27 @@ pub fn from_lines(text: &str) -> Result<Vec<Selector>, String> {
 #[derive(Debug, Default)]
 pub(super) struct Wanted {
     /// For each finding id the accounts and shapes, where they are limited.
-    findings: HashMap<String, Vec<(Option<String>, Option<String>)>>,
+    findings: HashMap<String, Vec<Limits>>,
     events: HashMap<String, HashSet<String>>,
     objects: HashSet<String>,
     /// Tombstones that no row is needed for.
     pub(super) exact: BTreeSet<Tombstone>,
     /// What the bytes of a reject must hold, and the account that must stand in them too.
-    needles: Vec<(Vec<Vec<u8>>, Option<Vec<u8>>)>,
+    needles: Vec<Needle>,
+}
+
+/// The account and shape that a finding is limited to.
+#[derive(Debug)]
+struct Limits {
+    account_id: Option<String>,
+    shape: Option<String>,
+}
+
+/// How an id may be written in a document, and the account that must stand there too.
+#[derive(Debug)]
+struct Needle {
+    forms: Vec<Vec<u8>>,
+    account: Option<Vec<u8>>,
 }
 
 /// What of a row selectors look at.
@@ -187,7 +201,11 @@ impl Wanted {
                         wanted.exact.extend(each);
                     }
                     wanted.needle(&finding_id, account_id.as_deref());
-                    wanted.findings.entry(finding_id).or_default().push((account_id, shape));
+                    wanted
+                        .findings
+                        .entry(finding_id)
+                        .or_default()
+                        .push(Limits { account_id, shape });
                 }
                 Selector::Event { event_arn, account_id } => {
                     // Security Hub writes the same ARN with the account in it.
@@ -213,7 +231,15 @@ impl Wanted {
                 .collect()
         };
         let account = account.filter(|account| !account.is_empty());
-        self.needles.push((forms, account.map(|account| account.as_bytes().to_vec())));
+        let account = account.map(|account| account.as_bytes().to_vec());
+        self.needles.push(Needle { forms, account });
+    }
+
+    /// What the bloom filters of a part are to be asked for; `None` where they cannot tell.
+    pub(super) fn in_filters(&self) -> Option<Vec<(&'static str, Vec<&str>)>> {
+        let findings = self.findings.keys().map(String::as_str).collect();
+        let events = self.events.keys().map(String::as_str).collect();
+        (!self.has_objects()).then(|| vec![("finding_id", findings), ("event_arn", events)])
     }
 
     /// Whether whole objects are wanted: then other versions of what they hold go too.
@@ -223,8 +249,8 @@ impl Wanted {
 
     pub(super) fn has_row(&self, row: Named<'_>) -> bool {
         let finding = self.findings.get(row.finding_id).is_some_and(|each| {
-            each.iter().any(|(account, shape)| {
-                account.as_ref().is_none_or(|account| account == row.account_id)
+            each.iter().any(|Limits { account_id, shape }| {
+                account_id.as_ref().is_none_or(|account| account == row.account_id)
                     && shape.as_ref().is_none_or(|shape| shape == row.shape)
             })
         });
@@ -237,7 +263,7 @@ impl Wanted {
     pub(super) fn has_reject(&self, source_object: &str, texts: [&[u8]; 2]) -> bool {
         let holds = |needle: &[u8]| texts.iter().any(|text| holds(text, needle));
         self.objects.contains(source_object)
-            || self.needles.iter().any(|(forms, account)| {
+            || self.needles.iter().any(|Needle { forms, account }| {
                 forms.iter().any(|form| holds(form))
                     && account.as_ref().is_none_or(|account| holds(account))
             })

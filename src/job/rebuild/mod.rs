@@ -54,7 +54,12 @@ pub struct RebuildOptions {
 
 impl std::fmt::Debug for RebuildOptions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RebuildOptions").field("old", &self.old).field("new", &self.new).finish()
+        f.debug_struct("RebuildOptions")
+            .field("old", &self.old)
+            .field("new", &self.new)
+            .field("partition", &self.partition)
+            .field("memory_bytes", &self.memory_bytes)
+            .finish_non_exhaustive()
     }
 }
 
