@@ -40,6 +40,15 @@ const GAP_BYTES: u64 = 256 << 10;
 /// Requests for one row group at once.
 const CONCURRENCY: usize = 4;
 
+/// Rows and bytes of a file that is read whole at once.
+const SMALL_ROWS_MAX: usize = 256;
+const SMALL_BYTES_MAX: u64 = 256 << 10;
+
+/// Whether all rows of a file come in one batch, of a few megabytes at most.
+pub(super) fn is_small(file: &LedgerFile) -> bool {
+    file.rows <= SMALL_ROWS_MAX as u64 && file.bytes <= SMALL_BYTES_MAX
+}
+
 /// The columns of a table, as this version writes them.
 pub fn schema(table: Table) -> SchemaRef {
     match table {
@@ -94,7 +103,11 @@ impl<'a> RowReader<'a> {
         let bytes: u64 = groups.iter().map(|group| group.total_byte_size().unsigned_abs()).sum();
         let row_bytes = (bytes / file.rows.max(1)).max(512);
         let rows = usize::try_from(WHOLE_BATCH_BYTES / row_bytes).unwrap_or(BATCH_ROWS);
-        let rows = rows.clamp(WHOLE_BATCH_ROWS.start, WHOLE_BATCH_ROWS.end);
+        let rows = if is_small(file) {
+            SMALL_ROWS_MAX
+        } else {
+            rows.clamp(WHOLE_BATCH_ROWS.start, WHOLE_BATCH_ROWS.end)
+        };
         Self::build(store, table, file, metadata, schema, &(i64::MIN..i64::MAX), rows)
     }
 
@@ -133,6 +146,11 @@ impl<'a> RowReader<'a> {
                 .build()
         })?;
         Ok(Self { store, file, schema, decoder, rows_left, ahead: None })
+    }
+
+    /// Whether all rows were given out: there is no need to keep it open.
+    pub(super) fn is_at_end(&self) -> bool {
+        self.rows_left == 0 && self.ahead.is_none()
     }
 
     /// Fetches what the next rows need, so that [`RowReader::next`] does not wait for it.
