@@ -63,6 +63,8 @@ fn help_and_version() {
         ("inspect", "Show what one object holds"),
         ("generate", "Make a realistic archive of any size"),
         ("verify", "Check that a lake is right"),
+        ("rebuild", "Write the same lake anew in another place"),
+        ("forget", "Erase rows that the law wants erased"),
     ];
     for (name, beginning) in table {
         let arguments: Vec<&str> = [name, "--help"].into_iter().filter(|a| !a.is_empty()).collect();

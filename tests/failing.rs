@@ -13,7 +13,7 @@ use jiff::tz::TimeZone;
 use crate::program::{assert_unique, health_event, key, rows};
 use crate::stores::{keys, put};
 
-fn options(archive: &Arc<dyn Store>, lake: &Arc<dyn Store>) -> RunOptions {
+pub(crate) fn options(archive: &Arc<dyn Store>, lake: &Arc<dyn Store>) -> RunOptions {
     RunOptions {
         archives: vec![Archive { store: Arc::clone(archive), prefix: String::new() }],
         lake: Some(Arc::clone(lake)),

@@ -20,6 +20,8 @@ mod program;
 mod redrive;
 mod regress;
 mod report;
+mod rewrite;
+mod rewrite_docs;
 mod run;
 mod samples;
 mod store_contract;

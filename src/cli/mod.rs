@@ -6,11 +6,13 @@
 
 mod cells;
 mod ddl;
+mod forget;
 mod generate;
 mod inspect;
 mod options;
 mod printer;
 mod progress;
+mod rebuild;
 mod redrive;
 mod rejects;
 mod report;
@@ -77,6 +79,8 @@ enum Command {
     Verify(Box<verify::VerifyArgs>),
     Rejects(Box<rejects::RejectsArgs>),
     Redrive(Box<redrive::RedriveArgs>),
+    Rebuild(rebuild::RebuildArgs),
+    Forget(forget::ForgetArgs),
 }
 
 impl Cli {
@@ -133,6 +137,8 @@ impl Cli {
             Command::Verify(args) => runtime.block_on(verify::verify(*args)),
             Command::Rejects(args) => runtime.block_on(rejects::rejects(*args)),
             Command::Redrive(args) => runtime.block_on(redrive::redrive(*args)),
+            Command::Rebuild(args) => runtime.block_on(rebuild::rebuild(args)),
+            Command::Forget(args) => runtime.block_on(forget::forget(args)),
         }
     }
 

@@ -336,12 +336,13 @@ fn describe(summary: &Summary, lake: &str) -> Vec<String> {
             count(d.rejected)
         ),
         format!(
-            "  findings   {} read = {} added + {} duplicates + {} passed over + {} rejected",
+            "  findings   {} read = {} added + {} duplicates + {} passed over + {} rejected{}",
             count(f.read),
             count(f.added),
             count(f.duplicates),
             count(f.passed_over),
-            count(f.rejected)
+            count(f.rejected),
+            forgotten(f.forgotten)
         ),
         format!(
             "  bytes      {} compressed, {} decompressed, {} rejected",
@@ -371,6 +372,11 @@ fn describe(summary: &Summary, lake: &str) -> Vec<String> {
         .map_or_else(String::new, |peak| format!(", {} at most", show_bytes(peak)));
     lines.push(format!("  took       {:.1} s{peak}", summary.seconds.total));
     lines
+}
+
+/// What the lake may not hold any more; most lakes never forgot anything.
+fn forgotten(count: u64) -> String {
+    if count == 0 { String::new() } else { format!(" + {} forgotten", show_count(count)) }
 }
 
 /// What is not the same in every run.

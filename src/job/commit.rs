@@ -19,6 +19,7 @@ use tokio::task::block_in_place;
 
 use crate::finding::tally::Tally;
 use crate::job::budget::{Budget, threads};
+use crate::job::forgotten::ForgottenCounts;
 use crate::job::plan::{Archive, Planned};
 use crate::job::run::{RunOptions, budget};
 use crate::job::wave::Wave;
@@ -96,6 +97,8 @@ pub(crate) struct Report {
     pub(crate) rejects_known: u64,
     /// Rows of the rejects table, by state.
     pub(crate) states: BTreeMap<&'static str, u64>,
+    /// Rows and rejects that may not come into the lake.
+    pub(crate) forgotten: ForgottenCounts,
     /// The record's files.
     pub(crate) files: Vec<FileRecord>,
     /// Whether there was anything to record.
@@ -186,6 +189,7 @@ impl Committer {
             return Ok(false);
         }
         staged.version = self.ledger.version();
+        wave.forget(self.ledger.tombstones())?;
         let mut known = Known::default();
         known.in_pieces(staged);
         let mut report = Report::default();
@@ -210,6 +214,7 @@ impl Committer {
             if !pieces.is_empty() && pieces.version != self.ledger.version() {
                 return Ok(Settled::Replan);
             }
+            wave.forget(self.ledger.tombstones())?;
             let consumed = self.consumed_elsewhere(&wave);
             // Their rows stay in the batches, but are left out of every selection from now on.
             known.dropped.extend(consumed.iter().copied());
@@ -227,6 +232,7 @@ impl Committer {
             if self.record(&wave, &staged, &mut report).await? {
                 let settled = wave.finished.iter().map(|(index, _)| *index);
                 report.settled.extend(settled.chain(wave.failed.iter().map(|(index, _)| *index)));
+                report.forgotten = wave.forgotten();
                 report.consumed = wave.finished.into_iter().map(|(_, tally)| tally).collect();
                 (report.duplicates, report.rejects_known) =
                     (staged.duplicates, staged.rejects_known);

@@ -253,6 +253,8 @@ impl<'a> Conductor<'a> {
         for (state, count) in report.states {
             *summary.rejects_by_state.entry(state).or_default() += count;
         }
+        summary.findings.forgotten += report.forgotten.rows;
+        summary.rejects_forgotten += report.forgotten.rejects;
         for file in &report.files {
             if file.table == Table::Findings {
                 summary.findings.added += file.rows;

@@ -42,6 +42,8 @@ pub struct FindingCounts {
     pub passed_over: u64,
     /// Rejected.
     pub rejected: u64,
+    /// Erased from the lake by `forget`, and so left out.
+    pub forgotten: u64,
 }
 
 /// Files of the lake.
@@ -115,6 +117,8 @@ pub struct Summary {
     /// Rows that were added to the rejects table, by state: `open` for what is new or came back,
     /// `redriven` for what was rejected once and is no more.
     pub rejects_by_state: BTreeMap<&'static str, u64>,
+    /// Rejects that were erased from the lake by `forget`, and so left out.
+    pub rejects_forgotten: u64,
     /// Findings that name no account.
     pub account_unknown: u64,
     /// Invalid bytes and lone surrogates that became U+FFFD.
@@ -192,9 +196,9 @@ impl Summary {
                 d.with_findings + d.passed_over + d.rejected,
             ),
             (
-                "findings: read = added + duplicates + passed_over + rejected",
+                "findings: read = added + duplicates + passed_over + rejected + forgotten",
                 f.read,
-                f.added + f.duplicates + f.passed_over + f.rejected,
+                f.added + f.duplicates + f.passed_over + f.rejected + f.forgotten,
             ),
             (
                 "bytes: decompressed = in_documents + between_documents + rejected",

@@ -13,6 +13,7 @@ use arrow::datatypes::Int64Type;
 use crate::finding::place::Place;
 use crate::finding::rows::Rows;
 use crate::finding::tally::Tally;
+use crate::job::forgotten::ForgottenCounts;
 use crate::job::plan::{Archive, Planned};
 use crate::job::reading::ChunkRows;
 use crate::lake::dedupe::Pick;
@@ -26,11 +27,13 @@ pub(crate) struct Wave {
     /// The rows, batch by batch.
     pub(crate) batches: Vec<Rows>,
     /// For each batch: up to which row (exclusive) its rows are of which object, ascending.
-    owners: Vec<Vec<(usize, usize)>>,
+    pub(super) owners: Vec<Vec<(usize, usize)>>,
     /// The rejects.
     pub(crate) rejects: Vec<RejectRow>,
     /// For each reject its object.
-    reject_owners: Vec<usize>,
+    pub(super) reject_owners: Vec<usize>,
+    /// Rows and rejects that were left out because they are forgotten, by object.
+    pub(super) forgotten: HashMap<usize, ForgottenCounts>,
     /// Objects read to their end.
     pub(crate) finished: Vec<(usize, Tally)>,
     /// Objects that could not be read.

@@ -9,7 +9,8 @@ use super::error::LakeResult;
 use super::log::{Committed, Log, random_id};
 use super::publish::Published;
 use super::record::{
-    FileRecord, Objects, Purpose, RECORD_FORMAT, Record, Settings, Tombstone, Totals, Withdrawn,
+    Carried, FileRecord, Objects, Purpose, RECORD_FORMAT, Record, Settings, Tombstone, Totals,
+    Withdrawn,
 };
 
 /// What a commit is to say.
@@ -54,6 +55,19 @@ impl Log {
     /// # Errors
     /// When the store cannot be reached before the record exists, or it is unknown whether it does.
     pub async fn commit(&self, draft: Draft, version: u64) -> LakeResult<Drafted> {
+        self.commit_carrying(draft, version, None).await
+    }
+
+    /// The same, saying how far another lake is carried over with it.
+    ///
+    /// # Errors
+    /// As [`Log::commit`].
+    pub async fn commit_carrying(
+        &self,
+        draft: Draft,
+        version: u64,
+        carried: Option<Carried>,
+    ) -> LakeResult<Drafted> {
         let number = version + 1;
         let record = Record {
             format: RECORD_FORMAT,
@@ -72,6 +86,7 @@ impl Log {
             files: draft.files,
             withdrawn: draft.withdrawn,
             tombstones: draft.tombstones,
+            carried,
         };
         match self.try_commit(&record).await? {
             Committed::Lost => Ok(Drafted::Lost),

@@ -1,23 +1,43 @@
-//! The records of the log one after the other: what the ledger does not keep of them.
+//! The log as it was written, commit by commit: for whoever needs more of it than the ledger keeps.
 //!
-//! In: a log and up to which commit. Out: a call for each record with its objects, oldest first.
-//! Nothing is written. Wrong: a record that is gone or cannot be read. Memory: a few records at a time,
-//! each with its list of objects.
+//! In: numbers. Out: records, the lists of their objects, and the ledger up to the last commit that is
+//! done. Nothing is written: a commit that is left open is not looked at. A record that cannot be read is
+//! an error with its key; a list of objects that is lost is `None`. Memory: [`READ_AHEAD`] records.
 
 use std::borrow::Cow;
 
-use futures::stream::{self, StreamExt};
+use futures::stream::{self, Stream, StreamExt};
 
 use super::error::LakeResult;
-use super::layout::record_key;
-use super::ledger::lost;
-use super::log::Log;
-use super::record::{Objects, Record};
+use super::layout::{done_key, record_key};
+use super::ledger::{Ledger, lost};
+use super::log::{Log, parse};
+use super::record::{DoneMark, ObjectList, Objects, Record};
 
-/// Records that are read ahead.
-const READ_AHEAD: usize = 8;
+/// Records read at once.
+const READ_AHEAD: usize = 4;
 
 impl Log {
+    /// The record of a commit; `None` when there is none of that number.
+    pub async fn record(&self, number: u64) -> LakeResult<Option<Record>> {
+        self.read_record(number).await
+    }
+
+    /// The records of commits `first` to `last`, in order, each of which must be there.
+    pub fn records(&self, first: u64, last: u64) -> impl Stream<Item = LakeResult<Record>> + '_ {
+        stream::iter(first..=last)
+            .map(move |number| async move {
+                let record = self.record(number).await?;
+                record.ok_or_else(|| lost(&record_key(number), "is gone"))
+            })
+            .buffered(READ_AHEAD)
+    }
+
+    /// The objects of a commit, wherever their list lies; `None` when it is lost.
+    pub async fn objects_of(&self, list: ObjectList) -> LakeResult<Option<Objects>> {
+        Ok(self.read_objects(&list).await?.map(Cow::into_owned))
+    }
+
     /// Calls `visit` with each record up to commit `last`, and its objects; `None` for a list that is
     /// lost, whose objects are read again anyway.
     pub async fn visit_records(
@@ -25,20 +45,82 @@ impl Log {
         last: u64,
         mut visit: impl FnMut(&Record, Option<&Objects>),
     ) -> LakeResult<()> {
-        let mut records = stream::iter(1..=last)
-            .map(|number| self.record_with_objects(number))
-            .buffered(READ_AHEAD);
-        while let Some(read) = records.next().await {
-            let (record, objects) = read?;
-            visit(&record, objects.as_ref());
+        let mut records = self.records(1, last).boxed();
+        while let Some(record) = records.next().await {
+            let record = record?;
+            let objects = self.read_objects(&record.objects).await?;
+            visit(&record, objects.as_deref());
         }
         Ok(())
     }
 
-    async fn record_with_objects(&self, number: u64) -> LakeResult<(Record, Option<Objects>)> {
-        let record = self.read_record(number).await?;
-        let record = record.ok_or_else(|| lost(&record_key(number), "is gone"))?;
-        let objects = self.read_objects(&record.objects).await?.map(Cow::into_owned);
-        Ok((record, objects))
+    /// Folds all commits that are done and that the ledger lacks; one that is open ends it. For lakes that
+    /// are only read, where nobody may complete what another run has left open.
+    pub async fn settle(&self, ledger: &mut Ledger) -> LakeResult<()> {
+        let first = ledger.version() + 1;
+        let mut entries = stream::iter(first..)
+            .map(|number| async move {
+                let Some(done) = self.get(&done_key(number)).await? else { return Ok(None) };
+                let done: DoneMark = parse(&done_key(number), &done)?;
+                let record = self.record(number).await?;
+                let record = record.ok_or_else(|| lost(&record_key(number), "is gone"))?;
+                LakeResult::Ok(Some((record, done)))
+            })
+            .buffered(READ_AHEAD)
+            .boxed();
+        while let Some(entry) = entries.next().await {
+            let Some((record, done)) = entry? else { return Ok(()) };
+            let objects = self.objects_of(record.objects.clone()).await?;
+            ledger.fold(&record, objects.as_ref(), &done)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use futures::TryStreamExt as _;
+
+    use super::*;
+    use crate::lake::record::INLINE_OBJECTS_MAX;
+    use crate::lake::testing::{TestRow, object, record, run_once};
+    use crate::store::{Memory, Store as _};
+
+    #[tokio::test]
+    async fn an_open_commit_is_left_alone_and_ends_what_is_settled() {
+        let store = Arc::new(Memory::new("lake"));
+        for (id, object) in [(1, "a"), (2, "b")] {
+            let row = TestRow { id, object, ..TestRow::default() };
+            run_once(store.clone(), "run", &[row]).await.unwrap();
+        }
+        let log = Log::new(store.clone());
+        let objects = Objects { consumed: vec![object("c")], ..Objects::default() };
+        log.try_commit(&record(3, "open", ObjectList::Inline(objects), Vec::new())).await.unwrap();
+        let before = store.objects();
+        let mut ledger = log.load().await.unwrap();
+        log.settle(&mut ledger).await.unwrap();
+        assert_eq!(ledger.version(), 2);
+        assert_eq!(store.objects(), before);
+        let numbers = log.records(1, 3).map_ok(|record| record.number);
+        assert_eq!(numbers.try_collect::<Vec<_>>().await.unwrap(), [1, 2, 3]);
+        let gone = log.records(3, 4).try_collect::<Vec<_>>().await.unwrap_err();
+        assert_eq!(gone.key(), record_key(4));
+    }
+
+    #[tokio::test]
+    async fn a_long_list_of_objects_is_read_or_lost() {
+        let store = Arc::new(Memory::new("lake"));
+        let log = Log::new(store.clone());
+        let consumed = (0..=INLINE_OBJECTS_MAX).map(|number| object(&number.to_string())).collect();
+        let objects = Objects { consumed, ..Objects::default() };
+        let list = log.stage_objects(1, "one", objects.clone()).await.unwrap();
+        let ObjectList::File(file) = &list else { panic!("inline") };
+        store.copy_new(&file.staged, &file.key).await.unwrap();
+        assert_eq!(log.objects_of(list.clone()).await.unwrap(), Some(objects));
+        store.delete(&file.staged).await.unwrap();
+        store.insert(file.key.clone(), "another content");
+        assert_eq!(log.objects_of(list).await.unwrap(), None);
     }
 }

@@ -11,13 +11,16 @@ pub mod ddl_changes;
 pub mod dedupe;
 pub mod draft;
 pub mod duckdb;
+pub mod erase;
 pub mod error;
 pub mod history;
 pub mod ids;
 pub mod layout;
 pub mod ledger;
 pub mod log;
+pub mod merge;
 pub mod part;
+pub mod part_bloom;
 pub mod part_columns;
 pub mod part_ids;
 pub mod part_rows;
@@ -26,8 +29,10 @@ pub mod record;
 pub mod reject_rows;
 pub mod reject_states;
 pub mod rejects;
+pub mod sink;
 #[cfg(test)]
 mod testing;
+pub mod tombstones;
 pub mod verify;
 pub mod views;
 

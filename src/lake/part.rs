@@ -34,9 +34,9 @@ pub const PART_ROWS_MAX: usize = 1 << 20;
 pub const PART_BYTES_MAX: u64 = 1 << 30;
 
 /// Rows gathered at a time.
-const SLICE_ROWS_MAX: usize = 8_192;
+pub(super) const SLICE_ROWS_MAX: usize = 8_192;
 /// Bytes of the values gathered at a time; a single row may be larger. Each encoder holds one slice.
-const SLICE_BYTES_MAX: u64 = 2 << 20;
+pub(super) const SLICE_BYTES_MAX: u64 = 2 << 20;
 /// Rows of a row group: few enough that an account's row groups are a fraction of a large part.
 const ROW_GROUP_ROWS_MAX: usize = 1 << 17;
 /// Encoded bytes at which a row group is closed; what it may hold in memory.
@@ -195,6 +195,11 @@ impl PartWriter {
             self.writer.flush().map_err(|error| broken(table, error))?;
         }
         Ok(())
+    }
+
+    /// How long the part is so far, about.
+    pub(super) fn encoded_bytes(&self) -> u64 {
+        (self.writer.bytes_written() + self.writer.in_progress_size()) as u64
     }
 
     pub(super) fn finish(self) -> LakeResult<EncodedPart> {
@@ -360,7 +365,8 @@ fn row_sizes<B: Borrow<RecordBatch>>(batches: &[B], picks: &[Pick]) -> Vec<u64> 
     picks.iter().map(|pick| of(pick).unwrap_or_default()).collect()
 }
 
-fn batch_sizes(batch: &RecordBatch) -> Vec<u64> {
+/// The bytes of each row's values.
+pub(super) fn batch_sizes(batch: &RecordBatch) -> Vec<u64> {
     let mut sizes = vec![0; batch.num_rows()];
     batch.columns().iter().for_each(|column| add_sizes(column, &mut sizes));
     sizes

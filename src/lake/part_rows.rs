@@ -1,4 +1,4 @@
-//! Chosen columns of visible parts, streamed: what a report reads.
+//! Columns of visible parts, streamed: those that a report reads, or all of them for a copy.
 //!
 //! In: files that the log names, columns, a span of time. Out: batches of those columns in the order
 //! asked for, a row group at a time, with null where an older file lacks a column; and the span of
@@ -33,10 +33,23 @@ use crate::store::Store;
 const BATCH_ROWS: usize = 8_192;
 /// The same where each row may have a MiB of bytes.
 const BATCH_ROWS_WITH_BYTES: usize = 16;
+/// Bytes of all columns decoded at a time, as far as a footer tells.
+const WHOLE_BATCH_BYTES: u64 = 1 << 20;
+/// The least and most rows of that.
+const WHOLE_BATCH_ROWS: Range<usize> = 16..1_024;
 /// Ranges that lie this close are fetched as one: a request costs more than these bytes.
 const GAP_BYTES: u64 = 256 << 10;
 /// Requests for one row group at once.
 const CONCURRENCY: usize = 4;
+
+/// Rows and bytes of a file that is read whole at once.
+const SMALL_ROWS_MAX: usize = 256;
+const SMALL_BYTES_MAX: u64 = 256 << 10;
+
+/// Whether all rows of a file come in one batch, of a few megabytes at most.
+pub(super) fn is_small(file: &LedgerFile) -> bool {
+    file.rows <= SMALL_ROWS_MAX as u64 && file.bytes <= SMALL_BYTES_MAX
+}
 
 /// The columns of a table, as this version writes them.
 pub fn schema(table: Table) -> SchemaRef {
@@ -82,8 +95,48 @@ impl<'a> RowReader<'a> {
         batch_rows: usize,
     ) -> LakeResult<Self> {
         let metadata = read_footer(store, file).await?;
-        check_rows(file, &metadata)?;
         let schema = chosen(table, columns);
+        Self::build(store, table, file, metadata, schema, times, batch_rows)
+    }
+
+    /// Reads all columns, as this version writes them: null where an older file lacks one. A file with a
+    /// column that this version does not know is refused, since it would be lost in a copy.
+    pub async fn whole(
+        store: &'a dyn Store,
+        table: Table,
+        file: &'a LedgerFile,
+    ) -> LakeResult<Self> {
+        let metadata = read_footer(store, file).await?;
+        let schema = schema(table);
+        let fields = metadata.file_metadata().schema().get_fields();
+        let unknown = fields.iter().find(|field| schema.field_with_name(field.name()).is_err());
+        if let Some(column) = unknown {
+            let message = format!("this part has a column `{}` of a later version", column.name());
+            return Err(LakeError::refused(&file.key, message, "update healthtrail"));
+        }
+        // Values that repeat are stored once and decoded often, hence the little that is taken at a time.
+        let groups = metadata.row_groups();
+        let bytes: u64 = groups.iter().map(|group| group.total_byte_size().unsigned_abs()).sum();
+        let row_bytes = (bytes / file.rows.max(1)).max(512);
+        let rows = usize::try_from(WHOLE_BATCH_BYTES / row_bytes).unwrap_or(BATCH_ROWS);
+        let rows = if is_small(file) {
+            SMALL_ROWS_MAX
+        } else {
+            rows.clamp(WHOLE_BATCH_ROWS.start, WHOLE_BATCH_ROWS.end)
+        };
+        Self::build(store, table, file, metadata, schema, &(i64::MIN..i64::MAX), rows)
+    }
+
+    fn build(
+        store: &'a dyn Store,
+        table: Table,
+        file: &'a LedgerFile,
+        metadata: Arc<ParquetMetaData>,
+        schema: SchemaRef,
+        times: &Range<i64>,
+        batch_rows: usize,
+    ) -> LakeResult<Self> {
+        check_rows(file, &metadata)?;
         let column = position(&metadata, table.time_column());
         let groups: Vec<usize> = metadata
             .row_groups()
@@ -109,6 +162,11 @@ impl<'a> RowReader<'a> {
                 .build()
         })?;
         Ok(Self { store, file, schema, decoder, rows_left, ahead: None })
+    }
+
+    /// Whether all rows were given out: there is no need to keep it open.
+    pub(super) fn is_at_end(&self) -> bool {
+        self.rows_left == 0 && self.ahead.is_none()
     }
 
     /// Fetches what the next rows need, so that [`RowReader::next`] does not wait for it.

@@ -192,6 +192,7 @@ pub(super) fn record(
         totals: listed,
         withdrawn: Vec::new(),
         tombstones: Vec::new(),
+        carried: None,
     }
 }
 
