@@ -192,7 +192,8 @@ impl Committer {
         let Some(planned) = self.plan.get(index) else { return Status::Unknown };
         let Some(archive) = self.archives.get(planned.archive) else { return Status::Unknown };
         let meta = &planned.meta;
-        self.ledger.status(archive.store.base_uri(), &meta.key, &meta.etag, &self.settings)
+        let base = archive.store.base_uri();
+        self.ledger.status(base, &meta.key, &meta.etag, meta.last_modified_ms, &self.settings)
     }
 
     async fn compare_and_stage(

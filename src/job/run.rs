@@ -18,12 +18,12 @@ use crate::finding::product::Products;
 use crate::job::budget::{Budget, threads};
 use crate::job::commit::{Committer, catch_up};
 use crate::job::conductor::Conductor;
-use crate::job::plan::{Archive, Hours, Plan, Planned, plan};
+use crate::job::plan::{Archive, Hours, Known, Plan, Planned, plan};
 use crate::job::progress::Progress;
 use crate::job::summary::Summary;
 use crate::lake::config::LakeConfig;
 use crate::lake::layout::PartitionBy;
-use crate::lake::ledger::{Ledger, Status};
+use crate::lake::ledger::Ledger;
 use crate::lake::log::{Log, random_id};
 use crate::lake::record::{Limits, Settings};
 use crate::store::Store;
@@ -93,16 +93,17 @@ pub struct DryRun {
 /// As [`run`].
 pub async fn dry_run(options: &RunOptions) -> anyhow::Result<DryRun> {
     check_places(options)?;
-    let mut ledger = Ledger::default();
+    let (mut ledger, mut held) = (Ledger::default(), None);
     if let Some(lake) = &options.lake
         && LakeConfig::open(lake.as_ref(), IDENTITY_VERSION).await?.is_some()
     {
         let log = Log::new(Arc::clone(lake));
         ledger = log.load().await?;
         log.look(&mut ledger).await?;
+        held = Some(log);
     }
     let settings = settings(options, &ledger)?;
-    let plan = list(options, &ledger, &settings).await?;
+    let plan = list(options, &mut ledger, held.as_ref(), &settings).await?;
     let hour = |planned: Option<&Planned>| {
         let at = jiff::Timestamp::from_millisecond(planned?.arrival.hour_ms).ok()?;
         Some(at.to_string())
@@ -139,7 +140,9 @@ pub async fn run(options: &RunOptions) -> anyhow::Result<Summary> {
     summary.seconds.open = begun.elapsed().as_secs_f64();
 
     let listing = Instant::now();
-    let plan = list(options, &ledger, &settings).await?;
+    let run = random_id();
+    let plan = list(options, &mut ledger, Some(&log), &settings).await?;
+    ledger.watch(&run);
     summary.seconds.list = listing.elapsed().as_secs_f64();
     summary.objects.listed = plan.listed;
     summary.objects.in_ledger = plan.in_ledger;
@@ -157,7 +160,7 @@ pub async fn run(options: &RunOptions) -> anyhow::Result<Summary> {
         ledger,
         partition: config.partition,
         settings,
-        run: random_id(),
+        run,
         started_at: jiff::Timestamp::now().to_string(),
         pool: Arc::new(pool),
         budget: budget(options),
@@ -208,13 +211,13 @@ fn settings(options: &RunOptions, ledger: &Ledger) -> anyhow::Result<Settings> {
     Ok(settings)
 }
 
-async fn list(options: &RunOptions, ledger: &Ledger, settings: &Settings) -> anyhow::Result<Plan> {
-    let is_known = |archive: usize, meta: &crate::store::ObjectMeta| {
-        options.archives.get(archive).is_some_and(|archive| {
-            let base = archive.store.base_uri();
-            ledger.status(base, &meta.key, &meta.etag, settings) == Status::Consumed
-        })
-    };
-    Ok(plan(&options.archives, &options.discover, options.hours, &options.progress, is_known)
-        .await?)
+async fn list(
+    options: &RunOptions,
+    ledger: &mut Ledger,
+    log: Option<&Log>,
+    settings: &Settings,
+) -> anyhow::Result<Plan> {
+    let known = Known { ledger, log, settings };
+    let (archives, discover) = (&options.archives, &options.discover);
+    Ok(plan(archives, discover, options.hours, &options.progress, known).await?)
 }
