@@ -422,9 +422,10 @@ impl Simulation {
             let begun = Instant::now();
             let plan = self.plan(&mut ledger, night).await;
             figures.compare_seconds = Some(begun.elapsed().as_secs_f64());
-            (figures.listed, figures.new) = (plan.listed, plan.objects.len() as u64);
-            (figures.hours_compared, figures.expired) = (plan.hours_compared, plan.expired);
-            assert_eq!(plan.listed, plan.in_ledger + figures.new, "night {night}");
+            let survey = plan.survey;
+            (figures.listed, figures.new) = (survey.listed, plan.objects.len() as u64);
+            (figures.hours_compared, figures.expired) = (survey.hours_compared, survey.expired);
+            assert_eq!(survey.listed, survey.in_ledger + figures.new, "night {night}");
             assert_eq!(figures.new, self.expected(night), "night {night}");
             let hour = |at_ms: i64| (at_ms - FIRST_MS) / HOUR_MS;
             let planned = plan.objects.into_iter();
@@ -540,7 +541,7 @@ impl Simulation {
         let mut folded = self.open().await;
         for ledger in [&mut loaded, &mut folded] {
             let plan = self.plan(ledger, night).await;
-            assert_eq!((plan.objects.len(), plan.in_ledger), (0, plan.listed));
+            assert_eq!((plan.objects.len(), plan.survey.in_ledger), (0, plan.survey.listed));
             self.log.settle(ledger, Settle::All).await.unwrap();
         }
         let hours = loaded.hours(&settings(night));

@@ -8,6 +8,7 @@ mod cells;
 mod ddl;
 mod generate;
 mod inspect;
+mod ledger;
 mod options;
 mod printer;
 mod progress;
@@ -71,6 +72,7 @@ enum Command {
     Ddl(ddl::DdlArgs),
     Generate(Box<generate::GenerateArgs>),
     Report(Box<report::ReportArgs>),
+    Ledger(Box<ledger::LedgerArgs>),
 }
 
 impl Cli {
@@ -81,6 +83,9 @@ impl Cli {
         let matches = command.get_matches_mut();
         let mut cli = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
         if let (Command::Run(args), Some((_, matches))) = (&mut cli.command, matches.subcommand()) {
+            args.cut_variables(matches);
+        }
+        if let (Command::Ledger(args), Some((_, matches))) = (&mut cli.command, matches.subcommand()) {
             args.cut_variables(matches);
         }
         if let Command::Run(args) = &cli.command
@@ -110,6 +115,7 @@ impl Cli {
             Command::Ddl(args) => runtime.block_on(ddl::ddl(args)),
             Command::Generate(args) => runtime.block_on(generate::generate(*args)),
             Command::Report(args) => runtime.block_on(report::report(*args)),
+            Command::Ledger(args) => runtime.block_on(ledger::ledger(*args)),
         }
     }
 

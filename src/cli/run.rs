@@ -154,13 +154,9 @@ fn memory(text: &str) -> Result<u64, String> {
 }
 
 impl RunArgs {
-    /// A key may hold a comma, so only a variable, which cannot be given twice, is cut at them.
+    /// Cuts what variables say that options say one by one.
     pub(super) fn cut_variables(&mut self, matches: &ArgMatches) {
-        if matches.value_source("from") == Some(ValueSource::EnvVariable) {
-            let all = std::mem::take(&mut self.from);
-            let each = all.iter().flat_map(|from| from.split(','));
-            self.from = each.filter(|from| !from.is_empty()).map(str::to_owned).collect();
-        }
+        cut_variable(&mut self.from, matches);
     }
 
     /// What is wrong with options that are right one by one.
@@ -168,6 +164,15 @@ impl RunArgs {
         let is_empty =
             matches!((self.since, self.until), (Some(since), Some(until)) if since >= until);
         is_empty.then_some("`--since` must lie before `--until`")
+    }
+}
+
+/// A key may hold a comma, so only a variable, which cannot be given twice, is cut at them.
+pub(super) fn cut_variable(from: &mut Vec<String>, matches: &ArgMatches) {
+    if matches.value_source("from") == Some(ValueSource::EnvVariable) {
+        let all = std::mem::take(from);
+        let each = all.iter().flat_map(|from| from.split(','));
+        *from = each.filter(|from| !from.is_empty()).map(str::to_owned).collect();
     }
 }
 
@@ -203,7 +208,7 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<Outcome> {
 
 /// `ARCHIVE/` is a folder or all keys below a prefix; `ARCHIVE*` all keys that begin so (Firehose puts
 /// no slash after a prefix that has none).
-async fn archive(from: &str, stores: &StoreArgs) -> anyhow::Result<Archive> {
+pub(super) async fn archive(from: &str, stores: &StoreArgs) -> anyhow::Result<Archive> {
     let (base, prefix) = match from.strip_suffix('*').map(|start| (start, start.rsplit_once('/'))) {
         Some((_, Some((base, prefix)))) => (base, prefix),
         Some((start, None)) => (".", start),

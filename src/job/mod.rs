@@ -3,6 +3,7 @@
 pub mod budget;
 mod commit;
 mod conductor;
+pub mod ledger;
 mod memory;
 pub mod plan;
 pub mod progress;

@@ -54,14 +54,21 @@ pub struct Planned {
 pub struct Plan {
     /// In the order they are read.
     pub objects: Vec<Planned>,
+    /// Outside `--since` and `--until`.
+    pub outside_hours: u64,
+    /// All that were listed.
+    pub survey: Survey,
+}
+
+/// What archives have, held against the ledger.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Survey {
     /// All that were listed.
     pub listed: u64,
     /// In the lake already.
     pub in_ledger: u64,
     /// Skipped, by reason.
     pub skipped: BTreeMap<&'static str, u64>,
-    /// Outside `--since` and `--until`.
-    pub outside_hours: u64,
     /// Were read once, and the archives no longer have them; as far as closed hours tell.
     pub expired: u64,
     /// Closed hours that had to be compared object by object.
@@ -98,7 +105,7 @@ impl Hours {
 /// Lists the archives and plans what the ledger does not know.
 ///
 /// # Errors
-/// The store's, when a listing cannot be finished, and damage of the log.
+/// As [`survey`].
 pub async fn plan(
     archives: &[Archive],
     options: &DiscoverOptions,
@@ -106,66 +113,70 @@ pub async fn plan(
     progress: &Progress,
     known: Known<'_>,
 ) -> LakeResult<Plan> {
-    let mut plan = Plan::default();
-    let mut comparison = Comparison::new(known.ledger, known.settings);
-    for (index, archive) in archives.iter().enumerate() {
-        let base = archive.store.base_uri();
-        let take = |meta: ObjectMeta, skip: Option<Skip>| {
-            Progress::add(&progress.objects_listed, 1);
-            plan.listed += 1;
-            let verdict = comparison.take(base, &meta, skip.is_none());
-            match skip {
-                Some(skip) => *plan.skipped.entry(skip.name()).or_default() += 1,
-                None => plan.take(index, meta, verdict, options, hours),
-            }
-        };
-        discover(archive.store.as_ref(), &archive.prefix, options, take).await?;
-    }
-    let below: Vec<String> = archives.iter().map(Archive::uri_prefix).collect();
-    let compared = comparison.finish(&below);
-    plan.in_ledger += compared.known;
-    plan.expired += compared.expired;
-    plan.resolve(archives, options, hours, &compared, known).await?;
-    plan.objects.sort_unstable_by(|a, b| {
+    let (mut objects, mut outside_hours) = (Vec::new(), 0);
+    let take = |archive: usize, meta: ObjectMeta| {
+        let arrival = options.arrival(&meta);
+        if hours.contain(arrival.hour_ms) {
+            objects.push(Planned { archive, meta, arrival });
+        } else {
+            outside_hours += 1;
+        }
+    };
+    let survey = survey(archives, options, progress, known, take).await?;
+    objects.sort_unstable_by(|a, b| {
         let key = |planned: &Planned| (planned.arrival.at_ms, planned.archive);
         key(a).cmp(&key(b)).then_with(|| a.meta.key.cmp(&b.meta.key))
     });
-    Ok(plan)
+    Ok(Plan { objects, outside_hours, survey })
 }
 
-impl Plan {
-    fn take(
-        &mut self,
-        archive: usize,
-        meta: ObjectMeta,
-        verdict: Verdict,
-        options: &DiscoverOptions,
-        hours: Hours,
-    ) {
-        match verdict {
-            Verdict::Known => self.in_ledger += 1,
-            Verdict::Later => {}
-            Verdict::New => {
-                let arrival = options.arrival(&meta);
-                if hours.contain(arrival.hour_ms) {
-                    self.objects.push(Planned { archive, meta, arrival });
-                } else {
-                    self.outside_hours += 1;
-                }
+/// Lists the archives to their end, and hands each object over that the ledger does not know and that
+/// may be read, with its archive, in no order.
+///
+/// # Errors
+/// The store's, when a listing cannot be finished, and damage of the log.
+pub async fn survey(
+    archives: &[Archive],
+    options: &DiscoverOptions,
+    progress: &Progress,
+    known: Known<'_>,
+    mut take: impl FnMut(usize, ObjectMeta),
+) -> LakeResult<Survey> {
+    let mut survey = Survey::default();
+    let mut comparison = Comparison::new(known.ledger, known.settings);
+    for (index, archive) in archives.iter().enumerate() {
+        let base = archive.store.base_uri();
+        let visit = |meta: ObjectMeta, skip: Option<Skip>| {
+            Progress::add(&progress.objects_listed, 1);
+            survey.listed += 1;
+            match (comparison.take(base, &meta, skip.is_none()), skip) {
+                (_, Some(skip)) => *survey.skipped.entry(skip.name()).or_default() += 1,
+                (Verdict::Known, None) => survey.in_ledger += 1,
+                (Verdict::New, None) => take(index, meta),
+                (Verdict::Later, None) => {}
             }
-        }
+        };
+        discover(archive.store.as_ref(), &archive.prefix, options, visit).await?;
     }
+    let below: Vec<String> = archives.iter().map(Archive::uri_prefix).collect();
+    let compared = comparison.finish(&below);
+    survey.in_ledger += compared.known;
+    survey.expired += compared.expired;
+    survey.hours_compared = compared.doubts.len() as u64;
+    survey.resolve(archives, options, &compared, known, take).await?;
+    Ok(survey)
+}
 
+impl Survey {
     /// Compares the hours object by object that their sums could not settle.
     async fn resolve(
         &mut self,
         archives: &[Archive],
         options: &DiscoverOptions,
-        hours: Hours,
         compared: &Compared,
         Known { ledger, log, settings }: Known<'_>,
+        mut take: impl FnMut(usize, ObjectMeta),
     ) -> LakeResult<()> {
-        self.hours_compared = compared.doubts.len() as u64;
         let Some(log) = log else { return Ok(()) };
         // They count as the second listing has them.
         self.listed -= compared.listed_in_doubt();
@@ -174,21 +185,27 @@ impl Plan {
             for (index, archive) in archives.iter().enumerate() {
                 let (store, base) = (archive.store.as_ref(), archive.store.base_uri());
                 for prefix in batch.prefixes(base, &archive.prefix) {
-                    let take = |meta: ObjectMeta, skip: Option<Skip>| {
+                    let visit = |meta: ObjectMeta, skip: Option<Skip>| {
                         let verdict = batch.take(ledger, base, &meta, skip.is_none());
-                        if skip.is_none() && verdict != Verdict::Later {
-                            self.listed += 1;
-                            self.take(index, meta, verdict, options, hours);
+                        if skip.is_some() || verdict == Verdict::Later {
+                            return;
+                        }
+                        self.listed += 1;
+                        match verdict {
+                            Verdict::New => take(index, meta),
+                            Verdict::Known | Verdict::Later => self.in_ledger += 1,
                         }
                     };
-                    discover(store, &prefix, options, take).await?;
+                    discover(store, &prefix, options, visit).await?;
                 }
             }
             self.expired += batch.note(ledger);
         }
         Ok(())
     }
+}
 
+impl Plan {
     /// Their bytes as stored.
     pub fn bytes(&self) -> u64 {
         self.objects.iter().map(|planned| planned.meta.size).sum()

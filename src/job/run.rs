@@ -109,14 +109,14 @@ pub async fn dry_run(options: &RunOptions) -> anyhow::Result<DryRun> {
         Some(at.to_string())
     };
     Ok(DryRun {
-        listed: plan.listed,
-        in_ledger: plan.in_ledger,
+        listed: plan.survey.listed,
+        in_ledger: plan.survey.in_ledger,
         left: plan.outside_hours,
         objects: plan.objects.len() as u64,
         bytes: plan.bytes(),
         first_hour: hour(plan.objects.first()),
         last_hour: hour(plan.objects.last()),
-        skipped_by_reason: plan.skipped,
+        skipped_by_reason: plan.survey.skipped,
     })
 }
 
@@ -144,11 +144,11 @@ pub async fn run(options: &RunOptions) -> anyhow::Result<Summary> {
     let plan = list(options, &mut ledger, Some(&log), &settings).await?;
     ledger.watch(&run);
     summary.seconds.list = listing.elapsed().as_secs_f64();
-    summary.objects.listed = plan.listed;
-    summary.objects.in_ledger = plan.in_ledger;
+    summary.objects.listed = plan.survey.listed;
+    summary.objects.in_ledger = plan.survey.in_ledger;
     summary.objects.left = plan.outside_hours;
-    summary.objects.skipped = plan.skipped.values().sum();
-    summary.skipped_by_reason.clone_from(&plan.skipped);
+    summary.objects.skipped = plan.survey.skipped.values().sum();
+    summary.skipped_by_reason.clone_from(&plan.survey.skipped);
     Progress::add(&options.progress.bytes_planned, plan.bytes());
     Progress::add(&options.progress.objects_planned, plan.objects.len() as u64);
 

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Figures, Hour, Ledger};
+use super::{Figures, Hour, Ledger, hour_number};
 use crate::lake::record::Settings;
 
 /// One arrival hour.
@@ -58,6 +58,12 @@ impl Ledger {
             sum.is_closed = false;
         }
         hours.into_values().collect()
+    }
+
+    /// The hour that an object is kept under, in milliseconds since 1970.
+    pub fn hour_ms(archive: &str, key: &str, last_modified_ms: i64) -> i64 {
+        let number = hour_number(&format!("{archive}/{key}"), last_modified_ms);
+        Hour { number, root: 0 }.start_ms()
     }
 
     /// Objects that could not be read and were not given up, whatever their hour.

@@ -52,18 +52,25 @@ impl Log {
         Ok(ledger.judge(id, Some(hour), Some(held.get(&hour).unwrap_or(&none)), settings))
     }
 
-    /// The objects that failed and were neither read nor given up since, with the commit that says so.
+    /// Those of the objects that failed and were neither read nor given up since that `keep` wants,
+    /// told by their URI, with the commit that says so.
     ///
     /// # Errors
     /// The store's, and damage of the log.
-    pub async fn failed_objects(&self, ledger: &Ledger) -> LakeResult<Vec<(u64, FailedObject)>> {
+    pub async fn failed_objects(
+        &self,
+        ledger: &Ledger,
+        mut keep: impl FnMut(&str) -> bool,
+    ) -> LakeResult<Vec<(u64, FailedObject)>> {
         let commits: BTreeSet<u32> = ledger.failed.values().map(|failure| failure.commit).collect();
         let mut failed = Vec::new();
         self.for_each_commit(&commits, |record, objects| {
             for object in &objects.failed {
                 let uri = format!("{}/{}", object.archive, object.key);
                 let failure = ledger.failed.get(&ObjectId::of(&uri, &object.etag));
-                if failure.is_some_and(|failure| u64::from(failure.commit) == record.number) {
+                if failure.is_some_and(|failure| u64::from(failure.commit) == record.number)
+                    && keep(&uri)
+                {
                     failed.push((record.number, object.clone()));
                 }
             }
