@@ -95,6 +95,12 @@ impl Log {
                 let uri = format!("{}/{}", object.archive, object.key);
                 let hour = ledger.hour_of(&uri, object.last_modified_ms);
                 let Some(hour) = hour.filter(|hour| hours.contains(hour)) else { continue };
+                // Commits of other hours may have consumed objects of this one since it was closed.
+                let closed = ledger.closed.get(&hour);
+                let groups = closed.map(|closed| &*closed.groups).unwrap_or_default();
+                if !groups.iter().any(|group| group.commit == commit) {
+                    continue;
+                }
                 let profile = Profile::of(record.settings, object);
                 let profile = ledger.profile_numbers.get(&profile).copied().unwrap_or(u32::MAX);
                 let id = ObjectId::of(&uri, &object.etag);
