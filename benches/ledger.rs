@@ -46,7 +46,16 @@ async fn main() {
     println!("the first run folds {} commits without a checkpoint", simulation.backfill_commits());
     println!(
         "{:>5} {:>11} {:>6} {:>8} {:>10} {:>8} {:>10} {:>12} {:>8} {:>8}",
-        "run", "listed", "new", "compared", "expired", "open s", "compare s", "checkpoint B", "peak MB", "list s"
+        "run",
+        "listed",
+        "new",
+        "compared",
+        "expired",
+        "open s",
+        "compare s",
+        "checkpoint B",
+        "peak MB",
+        "list s"
     );
     for number in 1..=nights {
         let night = simulation.night(number, peak).await;

@@ -13,7 +13,7 @@ use jiff::tz::TimeZone;
 use crate::program::{assert_unique, health_event, key, rows};
 use crate::stores::{keys, put};
 
-fn options(archive: &Arc<dyn Store>, lake: &Arc<dyn Store>) -> RunOptions {
+pub(crate) fn options(archive: &Arc<dyn Store>, lake: &Arc<dyn Store>) -> RunOptions {
     RunOptions {
         archives: vec![Archive { store: Arc::clone(archive), prefix: String::new() }],
         lake: Some(Arc::clone(lake)),
@@ -32,7 +32,7 @@ fn options(archive: &Arc<dyn Store>, lake: &Arc<dyn Store>) -> RunOptions {
     }
 }
 
-async fn archive(objects: u32) -> Memory {
+pub(crate) async fn archive(objects: u32) -> Memory {
     let archive = Memory::new("archive");
     for number in 0..objects {
         let event = health_event(number, "2026-08-01", "111122223333");

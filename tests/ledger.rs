@@ -6,11 +6,14 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use futures::TryStreamExt as _;
-use globset::{Glob, GlobSetBuilder};
+use globset::{Glob, GlobSet, GlobSetBuilder};
 use healthtrail::archive::discover::DiscoverOptions;
 use healthtrail::finding::product::Products;
+use healthtrail::job::ledger::accept::{AcceptOptions, accept};
+use healthtrail::job::ledger::{LedgerOptions, overview};
 use healthtrail::job::plan::{Archive, Hours, Known, plan};
 use healthtrail::job::progress::Progress;
+use healthtrail::job::run::{UsageError, run};
 use healthtrail::lake::draft::Draft;
 use healthtrail::lake::layout::{Table, part_key};
 use healthtrail::lake::ledger::overview::HourFigures;
@@ -21,14 +24,18 @@ use healthtrail::lake::record::{
     AcceptedObject, FailedObject, Limits, ObjectRecord, ObjectTally, Objects, Purpose, Settings,
     Withdrawn,
 };
-use healthtrail::store::{Memory, ObjectMeta, Store};
+use healthtrail::store::{Fault, Faulty, Memory, ObjectMeta, Store, StoreErrorKind, open};
 use jiff::tz::TimeZone;
 
+use crate::failing;
+use crate::program::{command, files, health_event, healthtrail, key, number, text, write};
 use crate::simulated::{FAILS, HEALED, Scale, Simulation};
+use crate::stores::{keys, put, with_s3};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sixty_nights_read_each_object_once_whatever_happens_to_old_hours() {
-    let scale = Scale { days_before: 140, per_hour: 4, per_record: 1_000, nights: 60, list_each: 4 };
+    let scale =
+        Scale { days_before: 140, per_hour: 4, per_record: 1_000, nights: 60, list_each: 20 };
     let mut simulation = Simulation::new(scale, Arc::new(Memory::new("lake")));
     for number in 1..=scale.nights {
         let night = simulation.night(number, || 0).await;
@@ -150,8 +157,7 @@ impl History {
         let plan = plan(&archives, &discover, hours, &Progress::default(), known).await.unwrap();
         self.compared += plan.survey.hours_compared;
         let listed = self.listed().await.into_iter().filter(|meta| meta.key.starts_with(prefix));
-        let may_be_read =
-            listed.filter(|meta| !excluded.is_match(&meta.key) && !meta.archived);
+        let may_be_read = listed.filter(|meta| !excluded.is_match(&meta.key) && !meta.archived);
         let (known, new): (Vec<_>, Vec<_>) = may_be_read.partition(|meta| self.is_known(meta));
         let mut planned: Vec<ObjectMeta> =
             plan.objects.into_iter().map(|planned| planned.meta).collect();
@@ -299,4 +305,225 @@ async fn whatever_happened_the_ledger_knows_what_was_read_and_so_does_the_log_al
         closed += history.closed;
     }
     assert!(compared > 100 && closed > 100, "{compared} compared, {closed} closed");
+}
+
+/// Runs what docs/ledger.md shows, from its first command to its last in one folder, and compares what is
+/// said. `UPDATE=1 cargo test ledger` writes it anew.
+#[test]
+fn the_page_shows_what_the_program_says() {
+    let project = env!("CARGO_MANIFEST_DIR");
+    let page = std::path::Path::new(project).join("docs/ledger.md");
+    let written = std::fs::read_to_string(&page).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let canonical = folder.path().canonicalize().unwrap();
+    copy(&std::path::Path::new(project).join("samples"), &canonical.join("samples"));
+    let mut made = String::new();
+    let mut lines = written.lines().peekable();
+    while let Some(line) = lines.next() {
+        made.push_str(line);
+        made.push('\n');
+        let Some(said) = line.strip_prefix("    $ healthtrail ") else { continue };
+        let is_said = |line: &&str| {
+            line.is_empty() || line.starts_with("    ") && !line.starts_with("    $ ")
+        };
+        while lines.next_if(is_said).is_some() {}
+        let quoted: Vec<&str> = said.split('"').collect();
+        let arguments = quoted.iter().enumerate().flat_map(|(index, part)| {
+            let whole = index % 2 == 1;
+            let words = part.split_whitespace().filter(move |_| !whole);
+            words.chain(std::iter::once(*part).filter(move |_| whole)).collect::<Vec<_>>()
+        });
+        let output = command().current_dir(&canonical).args(arguments).output().unwrap();
+        let shown = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        for line in shown.replace(text(&canonical), "/home/me").lines() {
+            let line =
+                if line.trim_start().starts_with("took ") { "  took       …" } else { line };
+            made.push_str(format!("    {line}").trim_end());
+            made.push('\n');
+        }
+        made.push('\n');
+    }
+    let made = made.trim_end().to_owned() + "\n";
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(&page, &made).unwrap();
+        return;
+    }
+    expect_test::expect_file![page].assert_eq(&made);
+}
+
+fn copy(from: &std::path::Path, to: &std::path::Path) {
+    for path in files(from) {
+        write(to, text(&path), &std::fs::read(from.join(&path)).unwrap());
+    }
+}
+
+fn accepting(lake: &Arc<dyn Store>, objects: &[&str], archives: Vec<Archive>) -> AcceptOptions {
+    AcceptOptions {
+        lake: Arc::clone(lake),
+        archives,
+        objects: objects.iter().map(|object| (*object).to_owned()).collect(),
+        reason: "cut off by its writer".to_owned(),
+    }
+}
+
+fn overviewing(lake: &Arc<dyn Store>, archives: Vec<Archive>) -> LedgerOptions {
+    let discover = DiscoverOptions { exclude: GlobSet::empty(), zone: TimeZone::UTC };
+    LedgerOptions { lake: Arc::clone(lake), archives, discover, progress: Arc::default() }
+}
+
+/// An archive of six objects, of which two cannot be read, and a lake that was filled from it.
+async fn failing_run(lake: &Arc<dyn Store>) -> (Arc<Faulty>, [String; 2]) {
+    let archive = Arc::new(Faulty::new(Arc::new(failing::archive(6).await)));
+    let broken = [2, 4].map(|number| key("2026-08-01", number, number));
+    for key in &broken {
+        archive.add(Fault::at(1, StoreErrorKind::Denied).only("get", key).forever());
+    }
+    let as_store: Arc<dyn Store> = archive.clone();
+    let summary = run(&failing::options(&as_store, lake)).await.unwrap();
+    assert_eq!((summary.objects.read, summary.objects.failed), (4, 2));
+    (archive, broken)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_that_is_given_up_is_neither_read_nor_reported_again() {
+    let lake: Arc<dyn Store> = Arc::new(Memory::new("lake"));
+    let (archive, broken) = failing_run(&lake).await;
+    let as_store: Arc<dyn Store> = archive.clone();
+    let archives = vec![Archive { store: Arc::clone(&as_store), prefix: String::new() }];
+    let uris = broken.clone().map(|key| archive.uri(&key));
+
+    let before = keys(lake.as_ref(), "").await;
+    let seen = overview(&overviewing(&lake, archives.clone())).await.unwrap();
+    assert_eq!(keys(lake.as_ref(), "").await, before, "a look writes nothing");
+    let names: Vec<&str> = seen.failed.iter().map(|one| one.object.as_str()).collect();
+    assert_eq!(names, [uris[0].as_str(), uris[1].as_str()]);
+    assert_eq!((seen.sums.objects, seen.sums.failed, seen.is_wanting()), (4, 2, true));
+    assert_eq!(seen.archives.map(|listed| (listed.in_ledger, listed.waiting)), Some((4, 2)));
+
+    // The log knows the failure; no archive is asked.
+    let first = accept(&accepting(&lake, &[&uris[0], &uris[0]], Vec::new())).await.unwrap();
+    assert_eq!((first.commit, first.accepted.len()), (Some(2), 1));
+    let again = accept(&accepting(&lake, &[&uris[0]], Vec::new())).await.unwrap();
+    assert_eq!((again.commit, again.accepted_before.len(), again.version), (None, 1, 2));
+
+    let read = archive.uri(&key("2026-08-01", 1, 1));
+    let cases: [(&str, Vec<Archive>, &str); 4] = [
+        (&read, Vec::new(), "knows no failure"),
+        (&read, archives.clone(), "is in the lake"),
+        ("memory://archive/nowhere", archives.clone(), "there is no"),
+        ("memory://other/x", archives.clone(), "knows no failure"),
+    ];
+    for (object, archives, expected) in cases {
+        let error = accept(&accepting(&lake, &[&uris[1], object], archives)).await.unwrap_err();
+        assert!(error.is::<UsageError>() && error.to_string().contains(expected), "{error}");
+    }
+
+    let summary = run(&failing::options(&as_store, &lake)).await.unwrap();
+    assert_eq!((summary.objects.in_ledger, summary.objects.failed), (5, 1), "one still fails");
+    let seen = overview(&overviewing(&lake, archives.clone())).await.unwrap();
+    assert_eq!((seen.sums.failed, seen.accepted.len(), seen.version), (1, 1, 2));
+    assert_eq!(seen.accepted[0].reason, "cut off by its writer");
+
+    // Written anew, it is another object.
+    archive.heal();
+    let event = health_event(77, "2026-08-01", "111122223333");
+    put(as_store.as_ref(), &broken[0], event).await;
+    let summary = run(&failing::options(&as_store, &lake)).await.unwrap();
+    assert_eq!((summary.objects.read, summary.findings.added), (2, 2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn giving_up_may_be_killed_at_any_operation_and_is_one_commit_or_none() {
+    for answer_lost in [false, true] {
+        for nth in 1..200 {
+            let lake: Arc<dyn Store> = Arc::new(Memory::new("lake"));
+            let (archive, broken) = failing_run(&lake).await;
+            let uri = archive.uri(&broken[0]);
+            let mut fault = Fault::at(nth, StoreErrorKind::Unavailable).forever();
+            if answer_lost {
+                fault = fault.answer_lost();
+            }
+            let dying = Arc::new(Faulty::new(Arc::clone(&lake)).with(fault));
+            let as_store: Arc<dyn Store> = dying.clone();
+            let died = accept(&accepting(&as_store, &[&uri], Vec::new())).await;
+            if died.is_ok() && dying.count() < nth {
+                assert!(nth > 8, "{nth} operations");
+                break;
+            }
+            let done = accept(&accepting(&lake, &[&uri], Vec::new())).await.unwrap();
+            assert_eq!(done.version, 2, "after {nth}, {answer_lost}");
+            let seen = overview(&overviewing(&lake, Vec::new())).await.unwrap();
+            assert_eq!((seen.accepted.len(), seen.sums.failed), (1, 1), "after {nth}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_give_up_and_a_run_commits_at_once() {
+    let lake: Arc<dyn Store> = Arc::new(Memory::new("lake"));
+    let (archive, broken) = failing_run(&lake).await;
+    let as_store: Arc<dyn Store> = archive.clone();
+    put(as_store.as_ref(), &key("2026-08-02", 1, 9), health_event(9, "2026-08-02", "1")).await;
+    let uris = broken.map(|key| archive.uri(&key));
+    let options = uris.each_ref().map(|uri| accepting(&lake, &[uri], Vec::new()));
+    let running = failing::options(&as_store, &lake);
+    let (one, two, three) = tokio::join!(accept(&options[0]), accept(&options[1]), run(&running));
+    let commits = [one.unwrap().commit.unwrap(), two.unwrap().commit.unwrap()];
+    assert!(commits[0] != commits[1] && three.unwrap().objects.read == 1);
+    let seen = overview(&overviewing(&lake, Vec::new())).await.unwrap();
+    assert_eq!((seen.accepted.len(), seen.version, seen.sums.failed), (2, 4, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_ledger_is_shown_on_s3_as_in_a_folder() {
+    with_s3(|uri, options| async move {
+        let store = open(&uri, &options).await.unwrap();
+        let lake: Arc<dyn Store> = open(&format!("{uri}/lake"), &options).await.unwrap();
+        let archive: Arc<dyn Store> = open(&format!("{uri}/archive"), &options).await.unwrap();
+        let waiting = key("2026-08-01", 5, 5);
+        for number in 0..6 {
+            let event = health_event(number, "2026-08-01", "111122223333");
+            put(store.as_ref(), &format!("archive/{}", key("2026-08-01", number, number)), event)
+                .await;
+        }
+        let mut running = failing::options(&archive, &lake);
+        running.hours.until_ms = Some(1_785_542_400_000 + 5 * 3_600_000);
+        run(&running).await.unwrap();
+        let archives = vec![Archive { store: Arc::clone(&archive), prefix: String::new() }];
+        let seen = overview(&overviewing(&lake, archives.clone())).await.unwrap();
+        assert_eq!(seen.archives.map(|listed| (listed.in_ledger, listed.waiting)), Some((5, 1)));
+        let object = archive.uri(&waiting);
+        let done = accept(&accepting(&lake, &[&object], archives.clone())).await.unwrap();
+        assert_eq!(done.commit, Some(2));
+        let again = accept(&accepting(&lake, &[&object], archives)).await.unwrap();
+        assert_eq!((again.commit, again.accepted_before.len()), (None, 1));
+        let summary = run(&failing::options(&archive, &lake)).await.unwrap();
+        assert_eq!((summary.objects.read, summary.objects.in_ledger), (0, 6));
+    })
+    .await;
+}
+
+#[test]
+fn the_commands_say_what_is_wrong_with_what_was_typed() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = folder.path().join("lake");
+    std::fs::create_dir(&lake).unwrap();
+    let cases: [(&[&str], &str); 4] = [
+        (&["ledger"], "--lake"),
+        (&["ledger", "--lake", text(&lake)], "there is no lake"),
+        (&["ledger", "accept", "x", "--lake", text(&lake)], "--reason"),
+        (&["ledger", "accept", "x", "--lake", text(&lake), "--reason", " "], "is empty"),
+    ];
+    for (arguments, expected) in cases {
+        let ran = healthtrail(arguments);
+        assert_eq!(ran.code, 2, "{arguments:?} {}", ran.stderr);
+        assert!(ran.stderr.contains(expected), "{arguments:?} {}", ran.stderr);
+    }
+    let samples = format!("{}/samples/archive", env!("CARGO_MANIFEST_DIR"));
+    crate::program::run(&samples, text(&lake), &[], 0);
+    let ran = healthtrail(&["ledger", "--lake", text(&lake), "--from", &samples, "--json"]);
+    let shown: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!((ran.code, number(&shown, "sums.objects")), (0, 12));
+    assert_eq!(number(&shown, "archives.waiting"), 0);
+    assert_eq!(shown["hours"].as_array().unwrap().len(), 10);
 }

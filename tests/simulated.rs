@@ -56,7 +56,7 @@ pub(crate) const LATE: usize = 10;
 pub(crate) const HALF_EXPIRED: usize = 14;
 pub(crate) const EXPIRED: usize = 18;
 pub(crate) const FAILS: usize = 22;
-pub(crate) const HEALED: usize = 30;
+pub(crate) const HEALED: usize = 27;
 pub(crate) const WITHDRAWN: usize = 34;
 pub(crate) const WIDENED: usize = 38;
 /// Days that a lifecycle rule removes.
@@ -102,8 +102,7 @@ impl Names {
         let time = jiff::Timestamp::from_millisecond(FIRST_MS + hour * HOUR_MS).unwrap();
         let time = TimeZone::UTC.to_datetime(time);
         let (y, m, d, h) = (time.year(), time.month(), time.day(), time.hour());
-        let start =
-            format!("health/{y}/{m:02}/{d:02}/{h:02}/stream-1-{y}-{m:02}-{d:02}-{h:02}-");
+        let start = format!("health/{y}/{m:02}/{d:02}/{h:02}/stream-1-{y}-{m:02}-{d:02}-{h:02}-");
         Self { hour, start }
     }
 
@@ -454,7 +453,9 @@ impl Simulation {
         let reads_again = match night {
             LATE => LATE_OBJECTS,
             WITHDRAWN => 24 * self.scale.per_hour,
-            WIDENED => (UNKNOWN_HOURS.end - UNKNOWN_HOURS.start).cast_unsigned() * self.scale.per_hour,
+            WIDENED => {
+                (UNKNOWN_HOURS.end - UNKNOWN_HOURS.start).cast_unsigned() * self.scale.per_hour
+            }
             _ if (FAILS + 1..=HEALED).contains(&night) => 1,
             _ => 0,
         };

@@ -3,6 +3,7 @@
 //! In: a lake, and archives. Out: a table by day or hour, or JSON. `ledger accept` writes one commit.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use clap::{ArgMatches, Args, Subcommand};
@@ -97,7 +98,7 @@ struct ShowArgs {
                   --reason 'cut off by its writer'"
 )]
 struct AcceptArgs {
-    /// Full URI of an object that failed, as `run` and `ledger` show it
+    /// Full URI of an object that failed, as `run` and `ledger` show it, or the path of a file
     #[arg(value_name = "OBJECT", required = true)]
     objects: Vec<String>,
 
@@ -180,7 +181,8 @@ async fn show(args: ShowArgs) -> anyhow::Result<Outcome> {
 async fn run_accept(args: AcceptArgs) -> anyhow::Result<Outcome> {
     let lake = open(&args.lake, &args.stores.lake(&args.lake, false)).await?;
     let archives = archives(&args.from, &args.stores).await?;
-    let options = AcceptOptions { lake, archives, objects: args.objects, reason: args.reason };
+    let objects = args.objects.iter().map(|object| uri(object)).collect();
+    let options = AcceptOptions { lake, archives, objects, reason: args.reason };
     let accepted = accept(&options).await?;
     if args.json {
         printer::data(serde_json::to_string_pretty(&accepted)?)?;
@@ -195,6 +197,17 @@ async fn run_accept(args: AcceptArgs) -> anyhow::Result<Outcome> {
     let what = if accepted.commit.is_some() { "now" } else { "still" };
     printer::data(format_args!("{} is {what} at version {}", args.lake, accepted.version))?;
     Ok(Outcome::Done)
+}
+
+/// A path becomes the URI that a folder gives it, whether the file is there or not.
+fn uri(object: &str) -> String {
+    let path = Path::new(object);
+    let name = path.file_name().and_then(std::ffi::OsStr::to_str);
+    let folder = path.parent().map(|folder| if folder == "" { Path::new(".") } else { folder });
+    match (object.contains("://"), folder.map(Path::canonicalize), name) {
+        (false, Some(Ok(folder)), Some(name)) => format!("file://{}", folder.join(name).display()),
+        _ => object.to_owned(),
+    }
 }
 
 /// The overview for a person.

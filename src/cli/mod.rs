@@ -85,7 +85,9 @@ impl Cli {
         if let (Command::Run(args), Some((_, matches))) = (&mut cli.command, matches.subcommand()) {
             args.cut_variables(matches);
         }
-        if let (Command::Ledger(args), Some((_, matches))) = (&mut cli.command, matches.subcommand()) {
+        if let (Command::Ledger(args), Some((_, matches))) =
+            (&mut cli.command, matches.subcommand())
+        {
             args.cut_variables(matches);
         }
         if let Command::Run(args) = &cli.command

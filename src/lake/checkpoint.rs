@@ -187,7 +187,9 @@ fn write_failed(out: &mut LineWriter, ledger: &Ledger) -> std::io::Result<()> {
     failed.sort_unstable_by_key(|(failure, id)| (key(failure), *id));
     for group in failed.chunk_by(|one, two| one.0 == two.0) {
         for chunk in group.chunks(IDS_PER_LINE) {
-            let Some((Failure { kind, commit, hour }, _)) = chunk.first().copied() else { continue };
+            let Some((Failure { kind, commit, hour }, _)) = chunk.first().copied() else {
+                continue;
+            };
             let ids = chunk.iter().map(|(_, id)| id_text((*id).into())).collect();
             out.write(&Line::Failed { kind, commit, hour: hour.map(pair), ids })?;
         }

@@ -251,7 +251,8 @@ impl Log {
     ) -> LakeResult<Batch> {
         let hours: BTreeSet<Hour> = doubts.iter().map(|doubt| doubt.hour).collect();
         let mut read = self.read_back(ledger, &hours).await?;
-        let held = |hour: Hour| Held { ids: read.remove(&hour).unwrap_or_default(), ..Held::default() };
+        let held =
+            |hour: Hour| Held { ids: read.remove(&hour).unwrap_or_default(), ..Held::default() };
         let objects = doubts.iter().map(|doubt| doubt.objects).sum();
         let prefixes = prefixes(doubts.iter().map(|doubt| doubt.common.as_str()), objects);
         let hours: Vec<Hour> = hours.into_iter().collect();
@@ -282,7 +283,8 @@ impl Batch {
     ) -> Verdict {
         join(&mut self.uri, archive, &object.key);
         let hour = ledger.hour_of(&self.uri, object.last_modified_ms);
-        let Some((hour, held)) = hour.and_then(|hour| Some((hour, self.hours.get_mut(&hour)?))) else {
+        let Some((hour, held)) = hour.and_then(|hour| Some((hour, self.hours.get_mut(&hour)?)))
+        else {
             return Verdict::Later;
         };
         let id = ObjectId::of(&self.uri, &object.etag);

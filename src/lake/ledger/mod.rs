@@ -13,6 +13,7 @@
 //! an open hour, 200 for each closed hour, and some 300 for each file.
 
 pub mod compare;
+mod files;
 mod hours;
 pub mod overview;
 mod profile;
@@ -26,14 +27,14 @@ use serde::{Deserialize, Serialize};
 
 use super::error::{LakeError, LakeResult};
 use super::ids::IdState;
-use super::layout::{Partition, Table, parse_part_key, record_key};
+use super::layout::{Partition, Table, record_key};
 use super::record::{
-    AcceptedObject, DoneMark, FailedObject, FileRecord, Objects, Products, RECORD_FORMAT, Record,
-    Settings, Tombstone, Totals,
+    AcceptedObject, DoneMark, FailedObject, Objects, Products, RECORD_FORMAT, Record, Settings,
+    Tombstone, Totals,
 };
-use hours::{HOUR_MS, OPEN_MS, hour_number, root_of};
 pub use hours::Figures;
 pub(super) use hours::{Closed, Entry, Group, Hour, Ids, ObjectId, Roots, Sum};
+use hours::{HOUR_MS, OPEN_MS, hour_number, root_of};
 pub use profile::OTHER_PRODUCT;
 pub(super) use profile::Profile;
 
@@ -194,7 +195,9 @@ impl Ledger {
         match (kind, entry) {
             (Some(kind), _) => Status::Failed(kind),
             (None, Some(_)) => Status::Reopened,
-            (None, None) if held.is_none() && hour.is_some_and(|hour| self.closed.contains_key(&hour)) => {
+            (None, None)
+                if held.is_none() && hour.is_some_and(|hour| self.closed.contains_key(&hour)) =>
+            {
                 Status::Closed
             }
             (None, None) => Status::Unknown,
@@ -208,10 +211,7 @@ impl Ledger {
     /// Whether objects that this commit consumed under this profile are to be read again.
     fn reopens(&self, commit: u32, profile: u32, settings: &Settings) -> bool {
         self.withdrawn_commits.contains(&u64::from(commit))
-            || self
-                .profiles
-                .get(profile as usize)
-                .is_none_or(|profile| profile.reopens(settings))
+            || self.profiles.get(profile as usize).is_none_or(|profile| profile.reopens(settings))
     }
 
     /// From now on objects that other runs than `run` consume are remembered one by one, so that
@@ -240,44 +240,6 @@ impl Ledger {
             )),
             _ => Ok(()),
         }
-    }
-
-    /// The files of a partition that were added after commit `after` (0 for all), oldest first.
-    pub fn files(
-        &self,
-        table: Table,
-        partition: Partition,
-        after: u64,
-    ) -> impl Iterator<Item = &LedgerFile> {
-        let files = self.files.get(&(table, partition)).map(Vec::as_slice).unwrap_or_default();
-        files.iter().filter(move |file| file.commit > after)
-    }
-
-    /// All files, by table, partition and commit.
-    pub fn all_files(&self) -> impl Iterator<Item = (Table, Partition, &LedgerFile)> {
-        self.files.iter().flat_map(|((table, partition), files)| {
-            files.iter().map(|file| (*table, *partition, file))
-        })
-    }
-
-    /// Files that commits name and that are not rightly in the lake.
-    pub fn damaged(&self) -> impl Iterator<Item = &DamagedFile> {
-        self.damaged.values().flatten()
-    }
-
-    /// Refuses a run that touches a partition where a file is damaged or missing: what is new there
-    /// cannot be told.
-    pub fn check(&self, table: Table, partition: Partition) -> LakeResult<()> {
-        let damaged = self.damaged.get(&(table, partition)).and_then(|files| files.first());
-        damaged.map_or(Ok(()), |damaged| {
-            let message = format!(
-                "of commit {} {}, so partition `{}/{partition:?}` cannot be added to",
-                damaged.file.commit,
-                damaged.message,
-                table.name()
-            );
-            Err(LakeError::damaged(&damaged.file.key, message))
-        })
     }
 
     /// Objects that somebody gave up for good.
@@ -343,43 +305,6 @@ impl Ledger {
             return Err(lost(&key, "has sums that differ from its objects and files"));
         }
         Ok(())
-    }
-
-    fn add_file(&mut self, commit: u64, file: &FileRecord, damage: Option<&String>) {
-        let place = (file.table, file.partition);
-        let (rows, bytes) = (file.rows, file.bytes);
-        let (key, sha256) = (file.key.clone(), file.sha256.clone());
-        let file = LedgerFile { commit, key, rows, bytes, sha256 };
-        match damage {
-            None => self.files.entry(place).or_default().push(file),
-            Some(message) => {
-                let damaged = DamagedFile { file, message: message.clone() };
-                self.damaged.entry(place).or_default().push(damaged);
-            }
-        }
-    }
-
-    fn withdraw(&mut self, key: &str) {
-        let Some(name) = parse_part_key(key) else { return };
-        let place = (name.table, name.partition);
-        let mut gone: Vec<LedgerFile> = Vec::new();
-        if let Some(files) = self.files.get_mut(&place) {
-            gone.extend(files.extract_if(.., |file| file.key == key));
-        }
-        if let Some(damaged) = self.damaged.get_mut(&place) {
-            gone.extend(damaged.extract_if(.., |one| one.file.key == key).map(|one| one.file));
-        }
-        self.files.retain(|_, files| !files.is_empty());
-        self.damaged.retain(|_, files| !files.is_empty());
-        for file in gone {
-            let rows = match name.table {
-                Table::Findings => &mut self.totals.findings,
-                Table::Rejects => &mut self.totals.rejects,
-            };
-            *rows = rows.saturating_sub(file.rows);
-            self.totals.files = self.totals.files.saturating_sub(1);
-            self.totals.bytes = self.totals.bytes.saturating_sub(file.bytes);
-        }
     }
 
     fn add_objects(&mut self, record: &Record, objects: &Objects) -> LakeResult<()> {
@@ -457,9 +382,8 @@ impl Ledger {
     fn close_hours(&mut self) {
         let number = self.newest_ms.saturating_sub(OPEN_MS).div_euclid(HOUR_MS);
         let old = self.open.range(..Hour { number, root: 0 });
-        let due = old.filter(|(hour, ids)| {
-            !self.closed.contains_key(hour) && self.may_close(**hour, ids)
-        });
+        let due = old
+            .filter(|(hour, ids)| !self.closed.contains_key(hour) && self.may_close(**hour, ids));
         let due: Vec<Hour> = due.map(|(hour, _)| *hour).collect();
         for hour in due {
             let Some(ids) = self.open.remove(&hour) else { continue };
@@ -509,4 +433,3 @@ pub(super) fn lost(key: &str, message: &str) -> LakeError {
         hint: "restore it from a backup or an older version of the object".into(),
     }
 }
-

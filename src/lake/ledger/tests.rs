@@ -1,5 +1,5 @@
 use super::*;
-use crate::lake::record::{Limits, ObjectList, ObjectRecord, Withdrawn};
+use crate::lake::record::{FileRecord, Limits, ObjectList, ObjectRecord, Withdrawn};
 use crate::lake::testing::{SETTINGS, object, record};
 
 fn objects(consumed: Vec<ObjectRecord>, failed: &[(&str, &str)]) -> Objects {
@@ -138,10 +138,7 @@ fn damage_stops_its_partition_only_until_it_is_withdrawn() {
     let (hit, spared) = (files[0].partition, files[1].partition);
     let error = ledger.check(Table::Findings, hit).unwrap_err();
     assert_eq!(error.key(), files[0].key);
-    assert!(
-        error.to_string().contains("`findings/dt=2026-11-24` cannot be added to"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("`findings/dt=2026-11-24` cannot be added to"), "{error}");
     assert!(ledger.check(Table::Findings, spared).is_ok());
     assert!(ledger.check(Table::Rejects, hit).is_ok());
     assert_eq!(status(&ledger, "o", &SETTINGS), Status::Consumed);
