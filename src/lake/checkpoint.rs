@@ -366,7 +366,7 @@ fn parse_ids(ids: &str) -> Result<Vec<ObjectId>, String> {
 mod tests {
     use super::*;
     use crate::lake::record::{DoneMark, FailedObject, ObjectList, Objects, Withdrawn};
-    use crate::lake::testing::{object, record};
+    use crate::lake::testing::{SETTINGS, object, record};
 
     /// A ledger with something of everything.
     fn ledger() -> Ledger {
@@ -375,6 +375,8 @@ mod tests {
             let mut consumed: Vec<_> =
                 (0..1_500).map(|key| object(&format!("{number}/{key}"))).collect();
             consumed[0].tally.passed_over_by_kind.add("other_product", number);
+            // The last commit closes the hours of the first two, one of which comes back.
+            consumed[1].last_modified_ms = if number == 3 { 400 * 3_600_000 } else { 7 };
             let failed = FailedObject {
                 archive: "memory://archive".into(),
                 key: format!("failed/{number}"),
@@ -420,6 +422,11 @@ mod tests {
             ledger.fold(&record, Some(&objects), &done).unwrap();
         }
         ledger.checkpoint = 3;
+        let hour = *ledger.closed.keys().next().unwrap();
+        let listed = Sum { count: 2, digest: u128::MAX };
+        ledger.checked.insert(hour, Checked { listed, settings: SETTINGS, expired: 3 });
+        ledger.reopened.insert(*ledger.open.keys().next_back().unwrap(), 1);
+        assert!(ledger.closed.len() == 2 && ledger.open.len() == 2, "{:?}", ledger.open.keys());
         ledger
     }
 

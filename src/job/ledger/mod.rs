@@ -196,10 +196,10 @@ pub async fn overview(options: &LedgerOptions) -> anyhow::Result<Overview> {
     let settings = settings(&ledger);
     let mut hours: BTreeMap<i64, HourLine> =
         ledger.hours(&settings).iter().map(|hour| (hour.hour_ms, HourLine::of(hour))).collect();
-    let archives = match options.archives.is_empty() {
-        true => None,
-        false => Some(list(options, &log, &mut ledger, &settings, &mut hours).await?),
-    };
+    let mut archives = None;
+    if !options.archives.is_empty() {
+        archives = Some(list(options, &log, &mut ledger, &settings, &mut hours).await?);
+    }
     let hours: Vec<HourLine> = hours.into_values().collect();
     let gaps = gaps(&hours);
     let sum = |figure: fn(&HourLine) -> u64| hours.iter().map(figure).sum();

@@ -288,23 +288,18 @@ impl Batch {
             return Verdict::Later;
         };
         let id = ObjectId::of(&self.uri, &object.etag);
-        // What is listed beside the hour, or failed, was told by the first listing.
-        if ledger.judge(id, Some(hour), None, &self.settings) != Status::Closed {
-            held.found += u64::from(held.ids.contains_key(&id));
-            return Verdict::Later;
-        }
         held.found += u64::from(held.ids.contains_key(&id));
-        if !is_wanted {
+        // What is listed beside the hour, or failed, was told by the first listing.
+        let is_told = ledger.judge(id, Some(hour), None, &self.settings) != Status::Closed;
+        if is_told || !is_wanted {
             return Verdict::Later;
         }
         held.wanted.add(id);
-        match ledger.judge(id, Some(hour), Some(&held.ids), &self.settings) {
-            Status::Consumed => Verdict::Known,
-            _ => {
-                held.new += 1;
-                Verdict::New
-            }
+        if ledger.judge(id, Some(hour), Some(&held.ids), &self.settings) == Status::Consumed {
+            return Verdict::Known;
         }
+        held.new += 1;
+        Verdict::New
     }
 
     /// Notes in the ledger which hours hold nothing new as they are listed now, so that they are not
