@@ -36,6 +36,8 @@ enum Line {
         commit_id: String,
         products: Products,
         totals: Totals,
+        // Not in format 1, whose number is to be told and not a missing field.
+        #[serde(default)]
         newest_ms: i64,
     },
     Profile(Profile),
