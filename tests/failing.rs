@@ -32,7 +32,7 @@ pub(crate) fn options(archive: &Arc<dyn Store>, lake: &Arc<dyn Store>) -> RunOpt
     }
 }
 
-async fn archive(objects: u32) -> Memory {
+pub(crate) async fn archive(objects: u32) -> Memory {
     let archive = Memory::new("archive");
     for number in 0..objects {
         let event = health_event(number, "2026-08-01", "111122223333");

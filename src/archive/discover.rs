@@ -1,7 +1,7 @@
 //! Which objects an archive has, and which of them are to be read.
 //!
-//! In: a store's listing, in any order. Out: one call for each object, with its [`Arrival`] or the
-//! reason it is skipped. Nothing is kept here, so that an archive of millions of keys costs no
+//! In: a store's listing, in any order. Out: one call for each object, with the reason it is skipped,
+//! if it is. Nothing is kept here, so that an archive of millions of keys costs no
 //! memory. A listing that breaks off is an error: a part of an archive is never taken for the whole.
 
 use futures::TryStreamExt as _;
@@ -18,6 +18,13 @@ pub struct DiscoverOptions {
     pub exclude: GlobSet,
     /// The zone of the times in the keys.
     pub zone: TimeZone,
+}
+
+impl DiscoverOptions {
+    /// When an object arrived.
+    pub fn arrival(&self, object: &ObjectMeta) -> Arrival {
+        arrival(&object.key, object.last_modified_ms, &self.zone)
+    }
 }
 
 /// Why an object is skipped.
@@ -53,15 +60,12 @@ pub async fn discover(
     store: &dyn Store,
     prefix: &str,
     options: &DiscoverOptions,
-    mut visit: impl FnMut(ObjectMeta, Result<Arrival, Skip>),
+    mut visit: impl FnMut(ObjectMeta, Option<Skip>),
 ) -> StoreResult<()> {
     let mut listing = store.list(prefix);
     while let Some(object) = listing.try_next().await? {
-        let verdict = match skip(&object, options) {
-            Some(reason) => Err(reason),
-            None => Ok(arrival(&object.key, object.last_modified_ms, &options.zone)),
-        };
-        visit(object, verdict);
+        let skip = skip(&object, options);
+        visit(object, skip);
     }
     Ok(())
 }

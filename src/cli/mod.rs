@@ -9,6 +9,7 @@ mod ddl;
 mod forget;
 mod generate;
 mod inspect;
+mod ledger;
 mod options;
 mod printer;
 mod progress;
@@ -81,6 +82,7 @@ enum Command {
     Redrive(Box<redrive::RedriveArgs>),
     Rebuild(rebuild::RebuildArgs),
     Forget(forget::ForgetArgs),
+    Ledger(Box<ledger::LedgerArgs>),
 }
 
 impl Cli {
@@ -94,6 +96,9 @@ impl Cli {
             args.cut_variables(matches);
         }
         if let (Command::Verify(args), Some((_, m))) = (&mut cli.command, matches.subcommand()) {
+            args.cut_variables(m);
+        }
+        if let (Command::Ledger(args), Some((_, m))) = (&mut cli.command, matches.subcommand()) {
             args.cut_variables(m);
         }
         if let (Command::Redrive(args), Some((_, matches))) =
@@ -139,6 +144,7 @@ impl Cli {
             Command::Redrive(args) => runtime.block_on(redrive::redrive(*args)),
             Command::Rebuild(args) => runtime.block_on(rebuild::rebuild(args)),
             Command::Forget(args) => runtime.block_on(forget::forget(args)),
+            Command::Ledger(args) => runtime.block_on(ledger::ledger(*args)),
         }
     }
 

@@ -163,11 +163,9 @@ pub(super) fn memory(text: &str) -> Result<u64, String> {
 }
 
 impl RunArgs {
-    /// A key may hold a comma, so only a variable, which cannot be given twice, is cut at them.
+    /// Cuts what variables say that options say one by one.
     pub(super) fn cut_variables(&mut self, matches: &ArgMatches) {
-        if matches.value_source("from") == Some(ValueSource::EnvVariable) {
-            self.from = cut(&self.from);
-        }
+        cut_variable(&mut self.from, matches);
     }
 
     /// What is wrong with options that are right one by one.
@@ -178,10 +176,13 @@ impl RunArgs {
     }
 }
 
-/// The archives that a variable names, with commas between them.
-pub(super) fn cut(all: &[String]) -> Vec<String> {
-    let each = all.iter().flat_map(|from| from.split(','));
-    each.filter(|from| !from.is_empty()).map(str::to_owned).collect()
+/// A key may hold a comma, so only a variable, which cannot be given twice, is cut at them.
+pub(super) fn cut_variable(from: &mut Vec<String>, matches: &ArgMatches) {
+    if matches.value_source("from") == Some(ValueSource::EnvVariable) {
+        let all = std::mem::take(from);
+        let each = all.iter().flat_map(|from| from.split(','));
+        *from = each.filter(|from| !from.is_empty()).map(str::to_owned).collect();
+    }
 }
 
 /// Runs the command.

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use clap::builder::FalseyValueParser;
-use clap::parser::ValueSource;
 use clap::{ArgMatches, Args};
 
 use super::options::StoreArgs;
@@ -146,9 +145,7 @@ fn share(text: &str) -> Result<f64, String> {
 impl VerifyArgs {
     /// As `run` does with its own.
     pub(super) fn cut_variables(&mut self, matches: &ArgMatches) {
-        if matches.value_source("from") == Some(ValueSource::EnvVariable) {
-            self.from = run::cut(&self.from);
-        }
+        run::cut_variable(&mut self.from, matches);
     }
 }
 

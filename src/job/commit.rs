@@ -149,13 +149,15 @@ impl Committer {
     pub(crate) fn new(
         options: &RunOptions,
         log: Log,
-        ledger: Ledger,
+        mut ledger: Ledger,
         partition: PartitionBy,
         settings: Settings,
         plan: Arc<[Planned]>,
     ) -> anyhow::Result<Self> {
         let threads = threads(options.memory_bytes, options.threads);
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
+        let run = random_id();
+        ledger.watch(&run);
         Ok(Self {
             lake: Arc::clone(log.store()),
             log,
@@ -164,7 +166,7 @@ impl Committer {
             partition,
             settings,
             state_by: By::of(&settings),
-            run: random_id(),
+            run,
             started_at: jiff::Timestamp::now().to_string(),
             pool: Arc::new(pool),
             budget: budget(options),
@@ -257,7 +259,8 @@ impl Committer {
         let Some(planned) = self.plan.get(index) else { return Status::Unknown };
         let Some(archive) = self.archives.get(planned.archive) else { return Status::Unknown };
         let meta = &planned.meta;
-        self.ledger.status(archive.store.base_uri(), &meta.key, &meta.etag, &self.settings)
+        let base = archive.store.base_uri();
+        self.ledger.status(base, &meta.key, &meta.etag, meta.last_modified_ms, &self.settings)
     }
 
     /// Compares the wave with the lake, and stages what is new. `is_end` says that all of the wave is

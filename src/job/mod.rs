@@ -6,6 +6,7 @@ mod commit_rejects;
 mod conductor;
 pub mod forget;
 mod forgotten;
+pub mod ledger;
 mod memory;
 pub mod plan;
 pub mod progress;

@@ -2,8 +2,10 @@
 //!
 //! In: the archives' listings and the ledger's word on each object. Out: a [`Plan`]: the objects to
 //! read, ordered by the time in their names so that a wave touches few partitions, and the count of
-//! all others by what became of them. Objects that the ledger has leave nothing behind here, so that
-//! a nightly run over an archive of millions of keys stays small.
+//! all others by what became of them. Each run lists its archives to the end, so that no late object
+//! stays unseen, and every closed hour is proven each time. Hours that differ are listed a second
+//! time, by what their keys begin with, and compared object by object. Objects that the ledger has
+//! leave nothing behind here, so that a nightly run over an archive of millions of keys stays small.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -13,7 +15,12 @@ use crate::archive::arrival::Arrival;
 use crate::archive::discover::{DiscoverOptions, Skip, discover};
 use crate::job::budget::Budget;
 use crate::job::progress::Progress;
-use crate::store::{ObjectMeta, Store, StoreResult};
+use crate::lake::error::LakeResult;
+use crate::lake::ledger::Ledger;
+use crate::lake::ledger::compare::{Compared, Comparison, Verdict};
+use crate::lake::log::Log;
+use crate::lake::record::Settings;
+use crate::store::{ObjectMeta, Store};
 
 /// One source of a run.
 #[derive(Debug, Clone)]
@@ -47,14 +54,36 @@ pub struct Planned {
 pub struct Plan {
     /// In the order they are read.
     pub objects: Vec<Planned>,
+    /// Outside `--since` and `--until`.
+    pub outside_hours: u64,
+    /// All that were listed.
+    pub survey: Survey,
+}
+
+/// What archives have, held against the ledger.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Survey {
     /// All that were listed.
     pub listed: u64,
     /// In the lake already.
     pub in_ledger: u64,
     /// Skipped, by reason.
     pub skipped: BTreeMap<&'static str, u64>,
-    /// Outside `--since` and `--until`.
-    pub outside_hours: u64,
+    /// Were read once, and the archives no longer have them; as far as closed hours tell.
+    pub expired: u64,
+    /// Closed hours that had to be compared object by object.
+    pub hours_compared: u64,
+}
+
+/// What a plan is held against.
+#[derive(Debug)]
+pub struct Known<'a> {
+    /// The ledger; what the comparison finds out about closed hours is noted in it.
+    pub ledger: &'a mut Ledger,
+    /// The log that it folds; `None` for a lake that is not there yet.
+    pub log: Option<&'a Log>,
+    /// What the run would read with.
+    pub settings: &'a Settings,
 }
 
 /// The arrival hours that a run reads: from the first to before the last, in milliseconds.
@@ -73,50 +102,110 @@ impl Hours {
     }
 }
 
-/// Lists the archives and plans what `is_known` does not know.
+/// Lists the archives and plans what the ledger does not know.
 ///
 /// # Errors
-/// The store's, when a listing cannot be finished.
+/// As [`survey`].
 pub async fn plan(
     archives: &[Archive],
     options: &DiscoverOptions,
     hours: Hours,
     progress: &Progress,
-    is_known: impl Fn(usize, &ObjectMeta) -> bool,
-) -> StoreResult<Plan> {
-    let mut plan = Plan::default();
-    for (index, archive) in archives.iter().enumerate() {
-        let take = |meta: ObjectMeta, verdict: Result<Arrival, Skip>| {
-            Progress::add(&progress.objects_listed, 1);
-            plan.take(index, meta, verdict, hours, |meta| is_known(index, meta));
-        };
-        discover(archive.store.as_ref(), &archive.prefix, options, take).await?;
-    }
-    plan.objects.sort_unstable_by(|a, b| {
+    known: Known<'_>,
+) -> LakeResult<Plan> {
+    let (mut objects, mut outside_hours) = (Vec::new(), 0);
+    let take = |archive: usize, meta: ObjectMeta| {
+        let arrival = options.arrival(&meta);
+        if hours.contain(arrival.hour_ms) {
+            objects.push(Planned { archive, meta, arrival });
+        } else {
+            outside_hours += 1;
+        }
+    };
+    let survey = survey(archives, options, progress, known, take).await?;
+    objects.sort_unstable_by(|a, b| {
         let key = |planned: &Planned| (planned.arrival.at_ms, planned.archive);
         key(a).cmp(&key(b)).then_with(|| a.meta.key.cmp(&b.meta.key))
     });
-    Ok(plan)
+    Ok(Plan { objects, outside_hours, survey })
+}
+
+/// Lists the archives to their end, and hands each object over that the ledger does not know and that
+/// may be read, with its archive, in no order.
+///
+/// # Errors
+/// The store's, when a listing cannot be finished, and damage of the log.
+pub async fn survey(
+    archives: &[Archive],
+    options: &DiscoverOptions,
+    progress: &Progress,
+    known: Known<'_>,
+    mut take: impl FnMut(usize, ObjectMeta),
+) -> LakeResult<Survey> {
+    let mut survey = Survey::default();
+    let mut comparison = Comparison::new(known.ledger, known.settings);
+    for (index, archive) in archives.iter().enumerate() {
+        let base = archive.store.base_uri();
+        let visit = |meta: ObjectMeta, skip: Option<Skip>| {
+            Progress::add(&progress.objects_listed, 1);
+            survey.listed += 1;
+            match (comparison.take(base, &meta, skip.is_none()), skip) {
+                (_, Some(skip)) => *survey.skipped.entry(skip.name()).or_default() += 1,
+                (Verdict::Known, None) => survey.in_ledger += 1,
+                (Verdict::New, None) => take(index, meta),
+                (Verdict::Later, None) => {}
+            }
+        };
+        discover(archive.store.as_ref(), &archive.prefix, options, visit).await?;
+    }
+    let below: Vec<String> = archives.iter().map(Archive::uri_prefix).collect();
+    let compared = comparison.finish(&below);
+    survey.in_ledger += compared.known;
+    survey.expired += compared.expired;
+    survey.hours_compared = compared.doubts.len() as u64;
+    survey.resolve(archives, options, &compared, known, take).await?;
+    Ok(survey)
+}
+
+impl Survey {
+    /// Compares the hours object by object that their sums could not settle.
+    async fn resolve(
+        &mut self,
+        archives: &[Archive],
+        options: &DiscoverOptions,
+        compared: &Compared,
+        Known { ledger, log, settings }: Known<'_>,
+        mut take: impl FnMut(usize, ObjectMeta),
+    ) -> LakeResult<()> {
+        let Some(log) = log else { return Ok(()) };
+        // They count as the second listing has them.
+        self.listed -= compared.listed_in_doubt();
+        for doubts in compared.batches() {
+            let mut batch = log.batch(ledger, doubts, settings).await?;
+            for (index, archive) in archives.iter().enumerate() {
+                let (store, base) = (archive.store.as_ref(), archive.store.base_uri());
+                for prefix in batch.prefixes(base, &archive.prefix) {
+                    let visit = |meta: ObjectMeta, skip: Option<Skip>| {
+                        let verdict = batch.take(ledger, base, &meta, skip.is_none());
+                        if skip.is_some() || verdict == Verdict::Later {
+                            return;
+                        }
+                        self.listed += 1;
+                        match verdict {
+                            Verdict::New => take(index, meta),
+                            Verdict::Known | Verdict::Later => self.in_ledger += 1,
+                        }
+                    };
+                    discover(store, &prefix, options, visit).await?;
+                }
+            }
+            self.expired += batch.note(ledger);
+        }
+        Ok(())
+    }
 }
 
 impl Plan {
-    fn take(
-        &mut self,
-        archive: usize,
-        meta: ObjectMeta,
-        verdict: Result<Arrival, Skip>,
-        hours: Hours,
-        is_known: impl Fn(&ObjectMeta) -> bool,
-    ) {
-        self.listed += 1;
-        match verdict {
-            Err(skip) => *self.skipped.entry(skip.name()).or_default() += 1,
-            Ok(_) if is_known(&meta) => self.in_ledger += 1,
-            Ok(arrival) if !hours.contain(arrival.hour_ms) => self.outside_hours += 1,
-            Ok(arrival) => self.objects.push(Planned { archive, meta, arrival }),
-        }
-    }
-
     /// Their bytes as stored.
     pub fn bytes(&self) -> u64 {
         self.objects.iter().map(|planned| planned.meta.size).sum()

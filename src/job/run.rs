@@ -18,12 +18,12 @@ use crate::finding::product::Products;
 use crate::job::budget::{Budget, threads};
 use crate::job::commit::{Committer, catch_up};
 use crate::job::conductor::Conductor;
-use crate::job::plan::{Archive, Hours, Plan, Planned, plan};
+use crate::job::plan::{Archive, Hours, Known, Plan, Planned, plan};
 use crate::job::progress::Progress;
 use crate::job::summary::Summary;
 use crate::lake::config::LakeConfig;
 use crate::lake::layout::PartitionBy;
-use crate::lake::ledger::{Ledger, Status};
+use crate::lake::ledger::Ledger;
 use crate::lake::log::Log;
 use crate::lake::record::{Limits, Settings};
 use crate::store::Store;
@@ -93,29 +93,30 @@ pub struct DryRun {
 /// As [`run`].
 pub async fn dry_run(options: &RunOptions) -> anyhow::Result<DryRun> {
     check_places(options)?;
-    let mut ledger = Ledger::default();
+    let (mut ledger, mut held) = (Ledger::default(), None);
     if let Some(lake) = &options.lake
         && LakeConfig::open(lake.as_ref(), IDENTITY_VERSION).await?.is_some()
     {
         let log = Log::new(Arc::clone(lake));
         ledger = log.load().await?;
         log.look(&mut ledger).await?;
+        held = Some(log);
     }
     let settings = settings(options, &ledger)?;
-    let plan = list(options, &ledger, &settings).await?;
+    let plan = list(options, &mut ledger, held.as_ref(), &settings).await?;
     let hour = |planned: Option<&Planned>| {
         let at = jiff::Timestamp::from_millisecond(planned?.arrival.hour_ms).ok()?;
         Some(at.to_string())
     };
     Ok(DryRun {
-        listed: plan.listed,
-        in_ledger: plan.in_ledger,
+        listed: plan.survey.listed,
+        in_ledger: plan.survey.in_ledger,
         left: plan.outside_hours,
         objects: plan.objects.len() as u64,
         bytes: plan.bytes(),
         first_hour: hour(plan.objects.first()),
         last_hour: hour(plan.objects.last()),
-        skipped_by_reason: plan.skipped,
+        skipped_by_reason: plan.survey.skipped,
     })
 }
 
@@ -139,13 +140,13 @@ pub async fn run(options: &RunOptions) -> anyhow::Result<Summary> {
     summary.seconds.open = begun.elapsed().as_secs_f64();
 
     let listing = Instant::now();
-    let plan = list(options, &ledger, &settings).await?;
+    let plan = list(options, &mut ledger, Some(&log), &settings).await?;
     summary.seconds.list = listing.elapsed().as_secs_f64();
-    summary.objects.listed = plan.listed;
-    summary.objects.in_ledger = plan.in_ledger;
+    summary.objects.listed = plan.survey.listed;
+    summary.objects.in_ledger = plan.survey.in_ledger;
     summary.objects.left = plan.outside_hours;
-    summary.objects.skipped = plan.skipped.values().sum();
-    summary.skipped_by_reason.clone_from(&plan.skipped);
+    summary.objects.skipped = plan.survey.skipped.values().sum();
+    summary.skipped_by_reason.clone_from(&plan.survey.skipped);
     Progress::add(&options.progress.bytes_planned, plan.bytes());
     Progress::add(&options.progress.objects_planned, plan.objects.len() as u64);
 
@@ -195,13 +196,13 @@ pub(super) fn settings(options: &RunOptions, ledger: &Ledger) -> anyhow::Result<
     Ok(settings)
 }
 
-async fn list(options: &RunOptions, ledger: &Ledger, settings: &Settings) -> anyhow::Result<Plan> {
-    let is_known = |archive: usize, meta: &crate::store::ObjectMeta| {
-        options.archives.get(archive).is_some_and(|archive| {
-            let base = archive.store.base_uri();
-            ledger.status(base, &meta.key, &meta.etag, settings) == Status::Consumed
-        })
-    };
-    Ok(plan(&options.archives, &options.discover, options.hours, &options.progress, is_known)
-        .await?)
+async fn list(
+    options: &RunOptions,
+    ledger: &mut Ledger,
+    log: Option<&Log>,
+    settings: &Settings,
+) -> anyhow::Result<Plan> {
+    let known = Known { ledger, log, settings };
+    let (archives, discover) = (&options.archives, &options.discover);
+    Ok(plan(archives, discover, options.hours, &options.progress, known).await?)
 }

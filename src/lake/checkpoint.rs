@@ -1,5 +1,7 @@
 //! The ledger as a file, so that loading does not read the whole log.
 //!
+//! Open hours list their objects, closed ones only say what they add up to: some 60 bytes each as stored.
+//!
 //! In: a ledger, or the bytes of `_healthtrail/checkpoints/<number>.json.zst`. Out: the other. It is
 //! JSON lines under zstd: a head, what the ledger holds, and an end that counts the lines. A checkpoint
 //! that is cut, damaged or of another format is an error in words, which costs only time: an older one
@@ -11,11 +13,14 @@ use serde::{Deserialize, Serialize};
 
 use super::ids::{id_text, parse_id};
 use super::layout::{Partition, Table};
-use super::ledger::{DamagedFile, Entry, Ledger, LedgerFile, ObjectId, Profile};
-use super::record::{AcceptedObject, Products, Tombstone, Totals};
+use super::ledger::{
+    Checked, Closed, DamagedFile, Entry, Failure, Figures, Group, Hour, Ids, Ledger, LedgerFile,
+    ObjectId, Profile, Sum,
+};
+use super::record::{AcceptedObject, Products, Settings, Tombstone, Totals};
 
 /// The format of checkpoints that this program writes, and the only one it reads.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// Objects that share a line.
 const IDS_PER_LINE: usize = 1_000;
 /// No line that this program writes is longer.
@@ -31,6 +36,9 @@ enum Line {
         commit_id: String,
         products: Products,
         totals: Totals,
+        // Not in format 1, whose number is to be told and not a missing field.
+        #[serde(default)]
+        newest_ms: i64,
     },
     Profile(Profile),
     FailureKind(String),
@@ -47,20 +55,59 @@ enum Line {
         partition: Partition,
         file: DamagedFile,
     },
-    /// Ids of consumed objects, 32 hex digits each, without anything between them.
-    Objects {
-        commit: u32,
-        profile: u32,
+    /// In the order of their numbers.
+    Root(String),
+    /// Consumed objects of one hour.
+    Open {
+        hour: (i64, u32),
+        /// 32 hex digits each, without anything between them.
         ids: String,
+        /// For each commit, profile, bytes, `LastModified`, findings, rejects.
+        entries: Vec<(u32, u32, u64, i64, u32, u32)>,
+    },
+    Closed(ClosedLine),
+    /// An hour that was closed once, and how many objects came late.
+    Reopened {
+        hour: (i64, u32),
+        late: u64,
+    },
+    Checked {
+        hour: (i64, u32),
+        count: u64,
+        digest: String,
+        settings: Settings,
+        expired: u64,
     },
     /// Ids of failed objects.
     Failed {
         kind: u32,
+        commit: u32,
+        hour: Option<(i64, u32)>,
         ids: String,
     },
     End {
         lines: u64,
     },
+}
+
+/// A closed hour.
+#[derive(Serialize, Deserialize)]
+struct ClosedLine {
+    hour: (i64, u32),
+    digest: String,
+    /// Objects, bytes, findings, rejects.
+    sums: (u64, u64, u64, u64),
+    /// The first and the last `LastModified`, counted from the hour's beginning.
+    span: (i64, i64),
+    #[serde(default, skip_serializing_if = "is_zero")]
+    late: u64,
+    /// Commit, profile, objects.
+    groups: Vec<(u32, u32, u32)>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// The ledger's bytes. Equal ledgers give equal bytes.
@@ -73,6 +120,7 @@ pub fn encode(ledger: &Ledger) -> std::io::Result<Vec<u8>> {
         commit_id: ledger.commit_id.clone(),
         products: ledger.products.unwrap_or(Products::Health),
         totals: ledger.totals,
+        newest_ms: ledger.newest_ms,
     })?;
     for profile in &ledger.profiles {
         out.write(&Line::Profile(profile.clone()))?;
@@ -97,34 +145,98 @@ pub fn encode(ledger: &Ledger) -> std::io::Result<Vec<u8>> {
             out.write(&Line::Damaged { table: *table, partition: *partition, file: file.clone() })?;
         }
     }
-    write_objects(&mut out, ledger)?;
+    write_hours(&mut out, ledger)?;
+    write_failed(&mut out, ledger)?;
     let lines = out.lines;
     out.write(&Line::End { lines })?;
     out.encoder.finish()
 }
 
-fn write_objects(out: &mut LineWriter, ledger: &Ledger) -> std::io::Result<()> {
-    let mut entries: Vec<(Entry, ObjectId)> =
-        ledger.entries.iter().map(|(id, entry)| (*entry, *id)).collect();
-    entries.sort_unstable();
-    for group in entries.chunk_by(|one, two| one.0 == two.0) {
-        for chunk in group.chunks(IDS_PER_LINE) {
-            let Some((Entry { commit, profile }, _)) = chunk.first().copied() else { continue };
-            let ids = chunk.iter().map(|(_, id)| id_text((*id).into())).collect();
-            out.write(&Line::Objects { commit, profile, ids })?;
+fn write_hours(out: &mut LineWriter, ledger: &Ledger) -> std::io::Result<()> {
+    for root in ledger.roots.names() {
+        out.write(&Line::Root(root.clone()))?;
+    }
+    for (hour, closed) in &ledger.closed {
+        out.write(&Line::Closed(ClosedLine::of(*hour, closed)))?;
+    }
+    for (hour, ids) in &ledger.open {
+        let mut sorted: Vec<(ObjectId, Entry)> = ids.iter().map(|(id, one)| (*id, *one)).collect();
+        sorted.sort_unstable_by_key(|(id, _)| *id);
+        for chunk in sorted.chunks(IDS_PER_LINE) {
+            let entries = chunk.iter().map(|(_, entry)| {
+                let Entry { commit, profile, bytes, modified_ms, findings, rejects } = *entry;
+                (commit, profile, bytes, modified_ms, findings, rejects)
+            });
+            let ids = chunk.iter().map(|(id, _)| id_text((*id).into())).collect();
+            out.write(&Line::Open { hour: pair(*hour), ids, entries: entries.collect() })?;
         }
     }
-    let mut failed: Vec<(u32, ObjectId)> =
-        ledger.failed.iter().map(|(id, kind)| (*kind, *id)).collect();
-    failed.sort_unstable();
+    for (hour, late) in &ledger.reopened {
+        out.write(&Line::Reopened { hour: pair(*hour), late: *late })?;
+    }
+    for (hour, checked) in &ledger.checked {
+        let Checked { listed: Sum { count, digest }, settings, expired } = *checked;
+        let (hour, digest) = (pair(*hour), id_text(digest));
+        out.write(&Line::Checked { hour, count, digest, settings, expired })?;
+    }
+    Ok(())
+}
+
+fn write_failed(out: &mut LineWriter, ledger: &Ledger) -> std::io::Result<()> {
+    let key = |failure: &Failure| (failure.kind, failure.commit, failure.hour);
+    let mut failed: Vec<(Failure, ObjectId)> =
+        ledger.failed.iter().map(|(id, failure)| (*failure, *id)).collect();
+    failed.sort_unstable_by_key(|(failure, id)| (key(failure), *id));
     for group in failed.chunk_by(|one, two| one.0 == two.0) {
         for chunk in group.chunks(IDS_PER_LINE) {
-            let Some((kind, _)) = chunk.first().copied() else { continue };
+            let Some((Failure { kind, commit, hour }, _)) = chunk.first().copied() else {
+                continue;
+            };
             let ids = chunk.iter().map(|(_, id)| id_text((*id).into())).collect();
-            out.write(&Line::Failed { kind, ids })?;
+            out.write(&Line::Failed { kind, commit, hour: hour.map(pair), ids })?;
         }
     }
     Ok(())
+}
+
+fn pair(hour: Hour) -> (i64, u32) {
+    (hour.number, hour.root)
+}
+
+fn hour((number, root): (i64, u32)) -> Hour {
+    Hour { number, root }
+}
+
+impl ClosedLine {
+    fn of(hour: Hour, closed: &Closed) -> Self {
+        let Figures { objects, bytes, findings, rejects, first_ms, last_ms } = closed.figures;
+        let start_ms = hour.start_ms();
+        let group = |group: &Group| (group.commit, group.profile, group.count);
+        Self {
+            hour: pair(hour),
+            digest: id_text(closed.digest),
+            sums: (objects, bytes, findings, rejects),
+            span: (first_ms.wrapping_sub(start_ms), last_ms.wrapping_sub(start_ms)),
+            late: closed.late,
+            groups: closed.groups.iter().map(group).collect(),
+        }
+    }
+
+    fn read(self) -> Result<(Hour, Closed), String> {
+        let hour = hour(self.hour);
+        let (objects, bytes, findings, rejects) = self.sums;
+        let start_ms = hour.start_ms();
+        let first_ms = self.span.0.wrapping_add(start_ms);
+        let last_ms = self.span.1.wrapping_add(start_ms);
+        let figures = Figures { objects, bytes, findings, rejects, first_ms, last_ms };
+        let group = |(commit, profile, count)| Group { commit, profile, count };
+        let groups = self.groups.into_iter().map(group).collect();
+        Ok((hour, Closed { digest: digest(&self.digest)?, figures, groups, late: self.late }))
+    }
+}
+
+fn digest(text: &str) -> Result<u128, String> {
+    parse_id(text.as_bytes()).ok_or_else(|| "it has a digest that is not 32 hex digits".into())
 }
 
 struct LineWriter {
@@ -179,10 +291,10 @@ fn add(ledger: &mut Ledger, line: Line) -> Result<(), String> {
         Line::Head { format, .. } if format != FORMAT => {
             return Err(format!("it has format {format}, not {FORMAT}"));
         }
-        Line::Head { number, commit_id, products, totals, .. } => {
+        Line::Head { number, commit_id, products, totals, newest_ms, .. } => {
             (ledger.version, ledger.checkpoint) = (number, number);
             (ledger.commit_id, ledger.products) = (commit_id, Some(products));
-            ledger.totals = totals;
+            (ledger.totals, ledger.newest_ms) = (totals, newest_ms);
         }
         Line::Profile(profile) => {
             ledger.profile_number(profile);
@@ -193,7 +305,7 @@ fn add(ledger: &mut Ledger, line: Line) -> Result<(), String> {
         Line::WithdrawnCommit(commit) => {
             ledger.withdrawn_commits.insert(commit);
         }
-        Line::Accepted(object) => ledger.accepted.push(object),
+        Line::Accepted(object) => ledger.accept(object),
         Line::Tombstone(tombstone) => {
             ledger.tombstones.insert(tombstone);
         }
@@ -203,17 +315,45 @@ fn add(ledger: &mut Ledger, line: Line) -> Result<(), String> {
         Line::Damaged { table, partition, file } => {
             ledger.damaged.entry((table, partition)).or_default().push(file);
         }
-        Line::Objects { commit, profile, ids } => {
-            for id in parse_ids(&ids)? {
-                ledger.entries.insert(id, Entry { commit, profile });
-            }
+        Line::Root(root) => {
+            ledger.roots.number(&root);
         }
-        Line::Failed { kind, ids } => {
+        Line::Closed(line) => {
+            let (hour, closed) = line.read()?;
+            ledger.closed.insert(hour, closed);
+        }
+        Line::Open { hour: at, ids, entries } => {
+            add_open(ledger.open.entry(hour(at)).or_default(), &ids, entries)?;
+        }
+        Line::Reopened { hour: at, late } => {
+            ledger.reopened.insert(hour(at), late);
+        }
+        Line::Checked { hour: at, count, digest: text, settings, expired } => {
+            let listed = Sum { count, digest: digest(&text)? };
+            ledger.checked.insert(hour(at), Checked { listed, settings, expired });
+        }
+        Line::Failed { kind, commit, hour: at, ids } => {
             for id in parse_ids(&ids)? {
-                ledger.failed.insert(id, kind);
+                ledger.remember_failure(id, Failure { kind, commit, hour: at.map(hour) });
             }
         }
         Line::End { .. } => {}
+    }
+    Ok(())
+}
+
+fn add_open(
+    open: &mut Ids,
+    ids: &str,
+    entries: Vec<(u32, u32, u64, i64, u32, u32)>,
+) -> Result<(), String> {
+    let ids = parse_ids(ids)?;
+    if ids.len() != entries.len() {
+        return Err("it has an hour with more ids than objects, or fewer".into());
+    }
+    for (id, entry) in ids.into_iter().zip(entries) {
+        let (commit, profile, bytes, modified_ms, findings, rejects) = entry;
+        open.insert(id, Entry { commit, profile, bytes, modified_ms, findings, rejects });
     }
     Ok(())
 }
@@ -228,7 +368,7 @@ fn parse_ids(ids: &str) -> Result<Vec<ObjectId>, String> {
 mod tests {
     use super::*;
     use crate::lake::record::{DoneMark, FailedObject, ObjectList, Objects, Withdrawn};
-    use crate::lake::testing::{object, record};
+    use crate::lake::testing::{SETTINGS, object, record};
 
     /// A ledger with something of everything.
     fn ledger() -> Ledger {
@@ -237,6 +377,8 @@ mod tests {
             let mut consumed: Vec<_> =
                 (0..1_500).map(|key| object(&format!("{number}/{key}"))).collect();
             consumed[0].tally.passed_over_by_kind.add("other_product", number);
+            // The last commit closes the hours of the first two, one of which comes back.
+            consumed[1].last_modified_ms = if number == 3 { 400 * 3_600_000 } else { 7 };
             let failed = FailedObject {
                 archive: "memory://archive".into(),
                 key: format!("failed/{number}"),
@@ -282,6 +424,11 @@ mod tests {
             ledger.fold(&record, Some(&objects), &done).unwrap();
         }
         ledger.checkpoint = 3;
+        let hour = *ledger.closed.keys().next().unwrap();
+        let listed = Sum { count: 2, digest: u128::MAX };
+        ledger.checked.insert(hour, Checked { listed, settings: SETTINGS, expired: 3 });
+        ledger.reopened.insert(*ledger.open.keys().next_back().unwrap(), 1);
+        assert!(ledger.closed.len() == 2 && ledger.open.len() == 2, "{:?}", ledger.open.keys());
         ledger
     }
 
@@ -313,7 +460,7 @@ mod tests {
             ("two heads", join(&[&lines[..1], &lines[..]].concat())),
             ("another format", {
                 let head = String::from_utf8(lines[0].to_vec()).unwrap();
-                let head = head.replace("\"format\":1", "\"format\":2");
+                let head = head.replace("\"format\":2", "\"format\":1");
                 join(&[&[head.as_bytes()], &lines[1..]].concat())
             }),
             ("an endless line", zstd::encode_all(&vec![b' '; 3 << 20][..], 1).unwrap()),

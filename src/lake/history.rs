@@ -56,7 +56,7 @@ impl Log {
 
     /// Folds all commits that are done and that the ledger lacks; one that is open ends it. For lakes that
     /// are only read, where nobody may complete what another run has left open.
-    pub async fn settle(&self, ledger: &mut Ledger) -> LakeResult<()> {
+    pub async fn follow_done(&self, ledger: &mut Ledger) -> LakeResult<()> {
         let first = ledger.version() + 1;
         let mut entries = stream::iter(first..)
             .map(|number| async move {
@@ -100,7 +100,7 @@ mod tests {
         log.try_commit(&record(3, "open", ObjectList::Inline(objects), Vec::new())).await.unwrap();
         let before = store.objects();
         let mut ledger = log.load().await.unwrap();
-        log.settle(&mut ledger).await.unwrap();
+        log.follow_done(&mut ledger).await.unwrap();
         assert_eq!(ledger.version(), 2);
         assert_eq!(store.objects(), before);
         let numbers = log.records(1, 3).map_ok(|record| record.number);

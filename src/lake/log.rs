@@ -34,6 +34,7 @@ use super::layout::{
     parse_checkpoint_key, parse_staging_key, part_key, record_key, staged_objects_key,
     staged_part_key,
 };
+use super::ledger::read_back::Settle;
 use super::ledger::{Ledger, lost};
 use super::part::EncodedPart;
 use super::record::{
@@ -158,6 +159,7 @@ impl Log {
                     break;
                 };
                 self.fold(entry, ledger, complete, &mut caught).await?;
+                self.settle_if_much(ledger).await?;
             }
             drop(entries);
             if ended && self.is_the_end(ledger.version + 1).await? {
@@ -336,19 +338,23 @@ impl Log {
         Ok(swept)
     }
 
-    /// Writes the ledger as a checkpoint when enough commits came since the last one, and deletes old
-    /// ones. It is a cache: failing to write it is the caller's note, not its end.
+    /// Writes the ledger as a checkpoint when enough commits came since the last one, or something was
+    /// found out that was costly to find out, and deletes old ones. It is a cache: failing to write it is the caller's note, not its end.
     pub async fn checkpoint(&self, ledger: &mut Ledger) -> LakeResult<bool> {
         let due = ledger.version >= ledger.checkpoint + CHECKPOINT_COMMITS;
         // An open commit that was only looked at is not done, so a checkpoint may not hold it.
-        if !due || ledger.looked_ahead {
+        if !(due || ledger.has_news) || ledger.looked_ahead || ledger.version == 0 {
             return Ok(false);
+        }
+        if !ledger.withdrawn_commits.is_empty() {
+            // Else what was read again would be read back with each run.
+            self.settle(ledger, Settle::Closable).await?;
         }
         let key = checkpoint_key(ledger.version);
         let bytes = checkpoint::encode(ledger).map_err(|error| lost(&key, &error.to_string()))?;
         let sha256 = sha256_of(&bytes);
         self.store.put(&key, Bytes::from(bytes), &sha256).await?;
-        ledger.checkpoint = ledger.version;
+        (ledger.checkpoint, ledger.has_news) = (ledger.version, false);
         for number in self.checkpoints().await?.into_iter().skip(CHECKPOINTS_KEPT) {
             self.store.delete(&checkpoint_key(number)).await?;
         }
@@ -573,7 +579,7 @@ mod tests {
         let caught = log.catch_up(&mut ledger).await.unwrap();
         assert_eq!((caught.commits, caught.rolled_forward), (1, Some(1)));
         assert_eq!(visible_ids(&store, Table::Findings), [7]);
-        assert_eq!(ledger.status("memory://archive", "dead", "1", &SETTINGS), Status::Consumed);
+        assert_eq!(ledger.status("memory://archive", "dead", "1", 0, &SETTINGS), Status::Consumed);
         assert!(keys(&store, STAGING).is_empty());
         assert_eq!(log.catch_up(&mut ledger).await.unwrap(), CaughtUp::default());
     }
@@ -607,7 +613,7 @@ mod tests {
         log.look(&mut looked).await.unwrap();
         let ledger = ledger_of(&log).await;
         for ledger in [&looked, &ledger] {
-            let status = ledger.status("memory://archive", "10000", "1", &SETTINGS);
+            let status = ledger.status("memory://archive", "10000", "1", 0, &SETTINGS);
             assert_eq!(status, Status::Consumed);
         }
         assert!(keys(&store, STAGING).is_empty());
@@ -616,7 +622,7 @@ mod tests {
         let mut again = Ledger::default();
         let caught = log.catch_up(&mut again).await.unwrap();
         assert_eq!(caught.notes.len(), 1);
-        assert_eq!(again.status("memory://archive", "10000", "1", &SETTINGS), Status::Unknown);
+        assert_eq!(again.status("memory://archive", "10000", "1", 0, &SETTINGS), Status::Unknown);
     }
 
     #[tokio::test]
@@ -699,7 +705,7 @@ mod tests {
         assert_eq!(ledger_of(&log).await.version(), 0);
         log.try_commit(&record(1, "two", inline(&["new"]), Vec::new())).await.unwrap();
         let ledger = ledger_of(&log).await;
-        assert_eq!(ledger.status("memory://archive", "gone", "1", &SETTINGS), Status::Unknown);
+        assert_eq!(ledger.status("memory://archive", "gone", "1", 0, &SETTINGS), Status::Unknown);
     }
 
     /// What must be equal however a run came to its end: visible files and the log's numbers.

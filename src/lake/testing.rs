@@ -211,7 +211,7 @@ pub(super) async fn run_once(
         log.sweep(ledger.version()).await?;
         log.checkpoint(&mut ledger).await?;
         let consumed = |object: &str| {
-            ledger.status("memory://archive", object, "1", &SETTINGS) == Status::Consumed
+            ledger.status("memory://archive", object, "1", 0, &SETTINGS) == Status::Consumed
         };
         let dropped = |pick: Pick| {
             consumed(TestRow::of(&batches[pick.batch as usize], pick.row as usize).object)

@@ -125,7 +125,7 @@ impl Forgetting<'_> {
         let mut search = Search::new(wanted);
         loop {
             if self.options.dry_run {
-                self.log.settle(&mut self.ledger).await?;
+                self.log.follow_done(&mut self.ledger).await?;
             } else {
                 catch_up(&self.log, &mut self.ledger).await?;
             }

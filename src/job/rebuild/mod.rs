@@ -179,7 +179,7 @@ pub async fn rebuild(options: &RebuildOptions) -> anyhow::Result<RebuildSummary>
     };
     let old_log = Log::new(Arc::clone(&options.old));
     let mut old_ledger = old_log.load().await?;
-    old_log.settle(&mut old_ledger).await?;
+    old_log.follow_done(&mut old_ledger).await?;
     if old_ledger.version() == 0 {
         bail!(UsageError(format!("the lake in `{}` is empty", old.base_uri())));
     }
@@ -266,7 +266,7 @@ impl Rebuild<'_> {
                 }
             }
             let version = self.old_ledger.version();
-            self.old_log.settle(&mut self.old_ledger).await?;
+            self.old_log.follow_done(&mut self.old_ledger).await?;
             if self.old_ledger.version() == version {
                 return self.finish().await;
             }

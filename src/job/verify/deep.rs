@@ -150,8 +150,9 @@ fn choose(
         archive.store.base_uri() == object.archive && object.key.starts_with(&archive.prefix)
     });
     let Some(archive) = archive else { return Choice::Elsewhere };
-    let status = ledger.status(&object.archive, &object.key, &object.etag, settings);
-    if status != Status::Consumed {
+    let modified = object.last_modified_ms;
+    let status = ledger.status(&object.archive, &object.key, &object.etag, modified, settings);
+    if !matches!(status, Status::Consumed | Status::Closed) {
         return Choice::Pending;
     }
     let meta = ObjectMeta {

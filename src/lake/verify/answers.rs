@@ -68,7 +68,8 @@ async fn waiting(log: &Log, history: &History, folded: &Ledger) -> LakeResult<Ve
         let Some((_, objects)) = read_commit(log, *commit).await? else { continue };
         let waits = |object: &&ObjectRecord| {
             let (archive, key, etag) = (&object.archive, &object.key, &object.etag);
-            folded.status(archive, key, etag, &settings) != Status::Consumed
+            let modified = object.last_modified_ms;
+            folded.status(archive, key, etag, modified, &settings) != Status::Consumed
         };
         let count = objects.consumed.iter().filter(waits).count();
         if count > 0 {
@@ -121,7 +122,13 @@ async fn differ(log: &Log, held: &Ledger, folded: &Ledger) -> LakeResult<Option<
                 let status = |ledger: &Ledger| {
                     format!(
                         "{:?}",
-                        ledger.status(&object.archive, &object.key, &object.etag, settings)
+                        ledger.status(
+                            &object.archive,
+                            &object.key,
+                            &object.etag,
+                            object.last_modified_ms,
+                            settings
+                        )
                     )
                 };
                 status(held) != status(folded)
