@@ -1,17 +1,24 @@
 //! Objects that cannot be read, and races for a commit, on stores that fail on purpose.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use globset::GlobSet;
 use healthtrail::archive::discover::DiscoverOptions;
 use healthtrail::job::plan::{Archive, Hours};
 use healthtrail::job::progress::Progress;
 use healthtrail::job::run::{RunOptions, run};
+use healthtrail::job::verify::{VerifyOptions, verify};
+use healthtrail::lake::draft::{Draft, Drafted};
+use healthtrail::lake::ledger::Ledger;
+use healthtrail::lake::log::Log;
+use healthtrail::lake::record::{Objects, Purpose, Withdrawn};
 use healthtrail::store::{Fault, Faulty, Folder, Memory, Store, StoreErrorKind};
 use jiff::tz::TimeZone;
 
 use crate::program::{assert_unique, health_event, key, rows};
 use crate::stores::{keys, put};
+use crate::verify::{Meddler, asked, at_once, copy_of, list_beside, record_of};
 
 pub(crate) fn options(archive: &Arc<dyn Store>, lake: &Arc<dyn Store>) -> RunOptions {
     RunOptions {
@@ -130,6 +137,117 @@ async fn r012_what_broke_off_hides_no_equal_row_that_comes_later() {
     assert_eq!((summary.objects.read, summary.objects.failed), (1, 1));
     assert_eq!((summary.findings.added, summary.findings.duplicates), (3_700, 0));
     assert!(summary.parts.written > 1, "it was staged in pieces");
+}
+
+/// An object that another run consumed after the plan and before the first piece was counted row by row,
+/// and then dropped with its tally: the sums of the run did not hold.
+#[tokio::test(flavor = "multi_thread")]
+async fn r015_what_others_consumed_before_the_first_piece_is_not_counted() {
+    let filler = "lorem ipsum ".repeat(500);
+    let events = |numbers: std::ops::Range<u32>| -> String {
+        let event = |number| {
+            health_event(number, "2026-08-01", "111122223333").replace("is impaired", &filler)
+        };
+        numbers.map(event).collect()
+    };
+    let archive = Memory::new("archive");
+    put(&archive, &key("2026-08-01", 1, 1), health_event(1, "2026-08-01", "111122223333")).await;
+    put(&archive, &key("2026-08-01", 2, 2), events(100..4_100) + "no json").await;
+    let archive: Arc<dyn Store> = Arc::new(archive);
+    let folder = tempfile::tempdir().unwrap();
+    let lake: Arc<dyn Store> = Arc::new(Folder::open(folder.path(), true).await.unwrap());
+    let (from, to) = (Arc::clone(&archive), Arc::clone(&lake));
+    let other = Box::new(move || {
+        let summary = at_once(run(&options(&from, &to))).unwrap();
+        assert_eq!(summary.findings.added, 4_001);
+    });
+    // The listing is the first operation, so this is a fetch.
+    let inner = Arc::clone(&archive);
+    let meddled: Arc<dyn Store> = Arc::new(Meddler { inner, left: AtomicI64::new(4), other });
+    let mut late = options(&meddled, &lake);
+    late.memory_bytes = 128 << 20;
+    let summary = run(&late).await.unwrap();
+    assert_eq!((summary.objects.in_ledger, summary.objects.read), (2, 0), "{summary:?}");
+    assert_eq!((summary.findings.added, summary.findings.duplicates), (0, 0));
+    assert_eq!(rows(folder.path(), "findings").len(), 4_001);
+    assert_eq!(rows(folder.path(), "rejects").len(), 1);
+    assert_unique(folder.path());
+}
+
+/// While a run that had lost its number compared its wave with the lake again, it took rows for known
+/// that it had seen in a file which was taken out meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn r016_what_was_seen_in_a_withdrawn_file_is_not_known() {
+    let archive = Memory::new("archive");
+    let event = |number| health_event(number, "2026-08-01", "111122223333");
+    put(&archive, &key("2026-08-01", 1, 1), event(1)).await;
+    let small: Arc<dyn Store> = Arc::new(archive);
+    let before: Arc<dyn Store> = Arc::new(Memory::new("lake"));
+    run(&options(&small, &before)).await.unwrap();
+    put(small.as_ref(), &key("2026-08-01", 2, 2), event(1) + &event(2)).await;
+    for nth in 1.. {
+        let lake = copy_of(before.as_ref()).await;
+        let to = Arc::clone(&lake);
+        let other = Box::new(move || at_once(withdraw(&to)));
+        let meddler = Arc::new(Meddler { inner: lake.clone(), left: AtomicI64::new(nth), other });
+        let meddled: Arc<dyn Store> = meddler.clone();
+        run(&options(&small, &meddled)).await.unwrap();
+        if meddler.left.load(Ordering::Relaxed) > 0 {
+            assert!(nth > 10, "{nth}");
+            break;
+        }
+        // Its first object has expired, so only the second one gives the row that was withdrawn.
+        let runs_commit = record_of(lake.as_ref(), 3).await;
+        if runs_commit.purpose == Purpose::Run {
+            assert_eq!(runs_commit.totals.findings, 2, "before operation {nth}");
+        }
+    }
+}
+
+/// Takes the file of the first commit out, as a repair does.
+async fn withdraw(lake: &Arc<dyn Store>) {
+    let log = Log::new(Arc::clone(lake));
+    let first = record_of(lake.as_ref(), 1).await;
+    let key = first.files[0].key.clone();
+    let mut ledger = log.load().await.unwrap();
+    loop {
+        log.catch_up(&mut ledger).await.unwrap();
+        let draft = Draft {
+            run: "hand".into(),
+            purpose: Purpose::Repair,
+            reason: None,
+            settings: first.settings,
+            started_at: String::new(),
+            committed_at: String::new(),
+            objects: Objects::default(),
+            files: Vec::new(),
+            withdrawn: vec![Withdrawn { key: key.clone(), commit: 1, reopen: true }],
+            tombstones: Vec::new(),
+        };
+        if !matches!(log.commit(draft, ledger.version()).await.unwrap(), Drafted::Lost) {
+            return;
+        }
+    }
+}
+
+/// A list of objects that was lost was told of with every fold of the log, long after a repair.
+#[tokio::test]
+async fn r017_a_lost_list_is_told_of_until_it_was_repaired() {
+    let archive: Arc<dyn Store> = Arc::new(archive(2).await);
+    let lake: Arc<dyn Store> = Arc::new(Memory::new("lake"));
+    run(&options(&archive, &lake)).await.unwrap();
+    let list = list_beside(lake.as_ref()).await;
+    lake.delete(&list).await.unwrap();
+    let notes = async || {
+        let log = Log::new(Arc::clone(&lake));
+        log.catch_up(&mut Ledger::default()).await.unwrap().notes
+    };
+    assert!(notes().await[0].contains("list of objects of commit 1"));
+    let repairing = VerifyOptions { repair: true, ..asked(&archive, &lake) };
+    assert!(verify(&repairing).await.unwrap().is_right());
+    assert_eq!(notes().await, Vec::<String>::new());
+    assert_eq!(run(&options(&archive, &lake)).await.unwrap().objects.read, 2);
+    assert_eq!(notes().await, Vec::<String>::new());
 }
 
 #[tokio::test(flavor = "multi_thread")]

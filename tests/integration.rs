@@ -28,5 +28,6 @@ mod samples;
 mod simulated;
 mod store_contract;
 mod stores;
+mod together;
 mod verify;
 mod views;

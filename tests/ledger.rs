@@ -258,7 +258,7 @@ impl History {
             13 => drop(self.plan().await),
             14 => self.withdraw().await,
             15 => self.accept().await,
-            16 => self.log.settle(&mut self.ledger, Settle::Closable).await.unwrap(),
+            16 => self.log.settle_hours(&mut self.ledger, Settle::Closable).await.unwrap(),
             17 => self.reopen(false).await,
             18 => self.reopen(true).await,
             _ => self.generation = (self.generation + self.below(2) as u32).min(3),
@@ -267,7 +267,7 @@ impl History {
 
     /// The figures of all hours, everything brought together.
     async fn figures(&self, mut ledger: Ledger) -> Vec<HourFigures> {
-        self.log.settle(&mut ledger, Settle::All).await.unwrap();
+        self.log.settle_hours(&mut ledger, Settle::All).await.unwrap();
         let mut hours = ledger.hours(&self.settings());
         // An hour that something waits in may have been opened again, or stand beside what came since.
         hours.iter_mut().filter(|hour| hour.reopened > 0).for_each(|hour| hour.is_closed = false);

@@ -544,7 +544,7 @@ impl Simulation {
         for ledger in [&mut loaded, &mut folded] {
             let plan = self.plan(ledger, night).await;
             assert_eq!((plan.objects.len(), plan.survey.in_ledger), (0, plan.survey.listed));
-            self.log.settle(ledger, Settle::All).await.unwrap();
+            self.log.settle_hours(ledger, Settle::All).await.unwrap();
         }
         let hours = loaded.hours(&settings(night));
         assert_eq!(hours, folded.hours(&settings(night)));

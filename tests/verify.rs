@@ -137,7 +137,7 @@ async fn run_on(archive: &Arc<dyn Store>, lake: &Arc<dyn Store>) -> Summary {
     run(&options(archive, lake)).await.unwrap()
 }
 
-fn asked(archive: &Arc<dyn Store>, lake: &Arc<dyn Store>) -> VerifyOptions {
+pub(crate) fn asked(archive: &Arc<dyn Store>, lake: &Arc<dyn Store>) -> VerifyOptions {
     VerifyOptions {
         lake: Arc::clone(lake),
         depth: Depth::Rows,
@@ -204,11 +204,11 @@ async fn bytes_of(lake: &dyn Store, key: &str) -> Bytes {
     lake.get(key, GetOptions::default()).await.unwrap()
 }
 
-async fn record_of(lake: &dyn Store, number: u64) -> Record {
+pub(crate) async fn record_of(lake: &dyn Store, number: u64) -> Record {
     serde_json::from_slice(&bytes_of(lake, &record_key(number)).await).unwrap()
 }
 
-async fn put_record(lake: &dyn Store, number: u64, record: &Record) {
+pub(crate) async fn put_record(lake: &dyn Store, number: u64, record: &Record) {
     put(lake, &record_key(number), serde_json::to_vec(record).unwrap()).await;
 }
 
@@ -218,14 +218,14 @@ async fn file_of(lake: &dyn Store, number: u64, table: Table) -> FileRecord {
     record.files.into_iter().find(|file| file.table == table).unwrap()
 }
 
-async fn version_of(lake: &Arc<dyn Store>) -> u64 {
+pub(crate) async fn version_of(lake: &Arc<dyn Store>) -> u64 {
     let mut ledger = Ledger::default();
     Log::new(Arc::clone(lake)).look(&mut ledger).await.unwrap();
     ledger.version()
 }
 
 /// Flips a byte of an object, counted from its end when negative.
-async fn flip(lake: &dyn Store, key: &str, at: isize) {
+pub(crate) async fn flip(lake: &dyn Store, key: &str, at: isize) {
     let mut bytes = bytes_of(lake, key).await.to_vec();
     let length = bytes.len();
     let at = if at < 0 { length - at.unsigned_abs() } else { at.unsigned_abs() };
@@ -275,7 +275,7 @@ async fn commit_by_hand(
 }
 
 /// Moves the objects of commit 1 into a list beside it, as commits of very many objects have it.
-async fn list_beside(lake: &dyn Store) -> String {
+pub(crate) async fn list_beside(lake: &dyn Store) -> String {
     let mut record = record_of(lake, 1).await;
     let ObjectList::Inline(objects) = &record.objects else { panic!("inline") };
     let bytes = serde_json::to_vec::<Objects>(objects).unwrap();
@@ -603,6 +603,16 @@ fn damaged_rows() -> Vec<Case> {
             End::Mended,
         ),
         case(
+            "a state of a reject stands twice",
+            damage!(|lake| {
+                let file = file_of(lake.as_ref(), 1, Table::Rejects).await;
+                let bytes = bytes_of(lake.as_ref(), &file.key).await;
+                commit_by_hand(&lake, vec![(file, bytes)], Vec::new()).await;
+            }),
+            &["row_doubled"],
+            End::Mended,
+        ),
+        case(
             "rows lie in the wrong partition",
             damage!(|lake| {
                 let mut file = file_of(lake.as_ref(), 1, Table::Findings).await;
@@ -838,10 +848,10 @@ async fn the_same_holds_on_s3() {
 }
 
 /// A store that lets something else happen before its n-th operation.
-struct Meddler {
-    inner: Arc<dyn Store>,
-    left: AtomicI64,
-    other: Box<dyn Fn() + Send + Sync>,
+pub(crate) struct Meddler {
+    pub(crate) inner: Arc<dyn Store>,
+    pub(crate) left: AtomicI64,
+    pub(crate) other: Box<dyn Fn() + Send + Sync>,
 }
 
 impl std::fmt::Debug for Meddler {
@@ -906,7 +916,7 @@ impl Store for Meddler {
 }
 
 /// Runs to its end in the middle of something else.
-fn at_once<T>(future: impl Future<Output = T>) -> T {
+pub(crate) fn at_once<T>(future: impl Future<Output = T>) -> T {
     tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(future))
 }
 
@@ -927,7 +937,7 @@ async fn larger(archive: &Arc<dyn Store>) -> Arc<dyn Store> {
 }
 
 /// Everything of a lake, in memory.
-async fn copy_of(lake: &dyn Store) -> Arc<dyn Store> {
+pub(crate) async fn copy_of(lake: &dyn Store) -> Arc<dyn Store> {
     let copy = Memory::new("lake");
     for key in keys(lake, "").await {
         put(&copy, &key, bytes_of(lake, &key).await).await;

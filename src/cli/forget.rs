@@ -18,7 +18,7 @@ use crate::store::open;
 ///
 /// Writes the files that hold such rows anew without them, deletes the old ones, and records a hash of
 /// each finding (its shape, id and account), so that neither a later run nor a repair brings any version
-/// of it back. Rejects whose bytes hold the id (and the account, if given) go too. A query that runs
+/// of it back. Copies of such rows in the quarantine are deleted, and those that cannot be read. Rejects whose bytes hold the id (and the account, if given) go too. A query that runs
 /// meanwhile may miss rows or fail; run it again. What backups, versions of S3 objects and the archive
 /// still hold is yours to delete: see docs/forget.md.
 #[derive(Debug, Args)]
@@ -105,9 +105,9 @@ fn describe(summary: &ForgetSummary, lake: &str) -> Vec<String> {
             if commits == 1 { "commit" } else { "commits" }
         ),
     };
+    let mut lines = vec![first];
     let anew = if summary.dry_run { "to be written anew" } else { "written anew" };
-    vec![
-        first,
+    lines.extend([
         format!(
             "  erased     {} rows, {} rejects",
             show_count(summary.rows),
@@ -124,5 +124,10 @@ fn describe(summary: &ForgetSummary, lake: &str) -> Vec<String> {
             show_count(summary.tombstones),
             show_count(summary.objects)
         ),
-    ]
+    ]);
+    if summary.quarantined > 0 {
+        let done = if summary.dry_run { "to be deleted" } else { "deleted" };
+        lines.push(format!("  quarantine {} copies {done}", show_count(summary.quarantined)));
+    }
+    lines
 }

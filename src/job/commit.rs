@@ -192,11 +192,16 @@ impl Committer {
         }
         staged.version = self.ledger.version();
         wave.forget(self.ledger.tombstones())?;
+        // What others consumed before the first piece is counted by nobody, neither now nor at the end,
+        // when the wave drops these objects.
+        let consumed: HashSet<usize> =
+            wave.objects_held().filter(|index| self.is_consumed_elsewhere(*index)).collect();
+        wave.drop_rejects(&consumed);
         let mut known = Known::default();
         known.in_pieces(staged);
         let mut report = Report::default();
-        let broken = wave.broken.clone();
-        self.compare_and_stage(wave, staged, &mut known, &broken, &mut report, false).await?;
+        let dropped: HashSet<usize> = wave.broken.union(&consumed).copied().collect();
+        self.compare_and_stage(wave, staged, &mut known, &dropped, &mut report, false).await?;
         staged.row_ids.extend(wave.row_ids());
         let reread = self.reread(wave.owners().all());
         wave.release(&reread, &known.rows);
@@ -215,6 +220,10 @@ impl Committer {
             self.catch_up().await?;
             if !pieces.is_empty() && pieces.version != self.ledger.version() {
                 return Ok(Settled::Replan);
+            }
+            if self.ledger.last_withdrawal() > known.version {
+                // What was seen in a file that is no longer there is not known to be in the lake.
+                known = Known { dropped: known.dropped, ..Known::default() };
             }
             wave.forget(self.ledger.tombstones())?;
             let consumed = self.consumed_elsewhere(&wave);
@@ -246,13 +255,15 @@ impl Committer {
 
     /// Objects of the wave that are in the lake by another run's commit.
     fn consumed_elsewhere(&self, wave: &Wave) -> HashSet<usize> {
-        if self.again.is_some() {
-            // What another has done with them meanwhile is told by the rows and rejects themselves.
-            return HashSet::new();
-        }
         let finished = wave.finished.iter().map(|(index, _)| *index);
         let failed = wave.failed.iter().map(|(index, _)| *index);
-        finished.chain(failed).filter(|index| self.status(*index) == Status::Consumed).collect()
+        finished.chain(failed).filter(|index| self.is_consumed_elsewhere(*index)).collect()
+    }
+
+    /// What another has done meanwhile with an object that is read again on purpose is told by its rows
+    /// and rejects themselves.
+    fn is_consumed_elsewhere(&self, index: usize) -> bool {
+        self.again.is_none() && self.status(index) == Status::Consumed
     }
 
     pub(super) fn status(&self, index: usize) -> Status<'_> {

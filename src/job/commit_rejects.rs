@@ -20,6 +20,7 @@ use crate::lake::ledger::{LedgerFile, Status};
 use crate::lake::record::Objects;
 use crate::lake::reject_states::{Held, Standing, States, Wanted, settle};
 use crate::lake::rejects::{self, RejectLine, State, reject_id};
+use crate::lake::tombstones::Forgotten;
 
 /// An object by URI and etag.
 pub(crate) type ObjectName = (Arc<str>, Arc<str>);
@@ -40,11 +41,15 @@ pub(crate) struct Mark {
 }
 
 impl Committer {
-    /// Which of these objects the lake may have rejects of.
+    /// Which of these objects the lake may have rejects of. An object of a closed hour was planned
+    /// because it is new or reopened; which of the two makes no difference here.
     pub(super) fn reread(&self, objects: impl Iterator<Item = usize>) -> HashSet<usize> {
         let again = |index: &usize| {
             self.again.is_some()
-                || matches!(self.status(*index), Status::Reopened | Status::Failed(_))
+                || matches!(
+                    self.status(*index),
+                    Status::Reopened | Status::Failed(_) | Status::Closed
+                )
         };
         objects.filter(again).collect()
     }
@@ -101,7 +106,9 @@ impl Committer {
             files.extend(self.ledger.files(Table::Rejects, *partition, after));
         }
         let concurrency = self.budget.encoders * 2;
-        Ok(states.read(self.lake.as_ref(), &files, concurrency, wanted).await?)
+        states.read(self.lake.as_ref(), &files, concurrency, wanted).await?;
+        states.forget(&Forgotten::of(self.ledger.tombstones()));
+        Ok(())
     }
 
     /// Stages what is to be written of the wave's rejects, and what becomes of those of `reread` that
@@ -215,6 +222,9 @@ impl Committer {
         let (mut report, mut states, mut version) = (Report::default(), States::default(), 0);
         loop {
             self.catch_up().await?;
+            if self.ledger.last_withdrawal() > version {
+                (states, version) = (States::default(), 0);
+            }
             let objects = |object: &str, etag: &str| of(object, etag).is_some();
             let wanted = Wanted { ids: &|_| false, objects: Some(&objects), bytes: true, by: &by };
             self.read_states(&partitions, version, wanted, &mut states).await?;

@@ -120,7 +120,13 @@ impl Wave {
         self.broken = broken;
     }
 
-    fn drop_rejects(&mut self, consumed: &HashSet<usize>) {
+    /// The objects that it holds rows or rejects of, some of them often.
+    pub(crate) fn objects_held(&self) -> impl Iterator<Item = usize> {
+        self.owners().all().chain(self.reject_owners.iter().copied())
+    }
+
+    /// Forgets the rejects of these objects.
+    pub(crate) fn drop_rejects(&mut self, consumed: &HashSet<usize>) {
         let owners = std::mem::take(&mut self.reject_owners);
         let mut kept = owners.iter().map(|owner| !consumed.contains(owner));
         self.rejects.retain(|_| kept.next().unwrap_or(true));

@@ -14,14 +14,24 @@ use super::layout::{Partition, Table};
 use super::ledger::LedgerFile;
 use super::merge::without;
 use super::part::batch_sizes;
+use super::part_ids::read_footer;
 use super::part_rows::RowReader;
 use super::record::FileRecord;
 use super::sink::{Sink, Staging};
 use super::tombstones::Forgotten;
-use crate::store::Store;
+use crate::store::{ObjectMeta, Store};
 
 /// Any moment.
 const ALWAYS: Range<i64> = i64::MIN..i64::MAX;
+
+/// An object that no commit names any more, as readers of parts take it: its rows are told by its footer.
+pub async fn as_file(store: &dyn Store, meta: &ObjectMeta) -> LakeResult<LedgerFile> {
+    let (key, bytes) = (meta.key.clone(), meta.size);
+    let mut file = LedgerFile { commit: 0, key, rows: 0, bytes, sha256: String::new() };
+    let footer = read_footer(store, &file).await?;
+    file.rows = footer.file_metadata().num_rows().unsigned_abs();
+    Ok(file)
+}
 
 /// Shows some columns of a part to `visit`, batch by batch.
 pub async fn look_through(

@@ -4,25 +4,18 @@
 //! done. Nothing is written: a commit that is left open is not looked at. A record that cannot be read is
 //! an error with its key; a list of objects that is lost is `None`. Memory: [`READ_AHEAD`] records.
 
-use std::borrow::Cow;
-
 use futures::stream::{self, Stream, StreamExt};
 
 use super::error::LakeResult;
 use super::layout::{done_key, record_key};
 use super::ledger::{Ledger, lost};
 use super::log::{Log, parse};
-use super::record::{DoneMark, ObjectList, Objects, Record};
+use super::record::{DoneMark, Objects, Record};
 
 /// Records read at once.
 const READ_AHEAD: usize = 4;
 
 impl Log {
-    /// The record of a commit; `None` when there is none of that number.
-    pub async fn record(&self, number: u64) -> LakeResult<Option<Record>> {
-        self.read_record(number).await
-    }
-
     /// The records of commits `first` to `last`, in order, each of which must be there.
     pub fn records(&self, first: u64, last: u64) -> impl Stream<Item = LakeResult<Record>> + '_ {
         stream::iter(first..=last)
@@ -31,11 +24,6 @@ impl Log {
                 record.ok_or_else(|| lost(&record_key(number), "is gone"))
             })
             .buffered(READ_AHEAD)
-    }
-
-    /// The objects of a commit, wherever their list lies; `None` when it is lost.
-    pub async fn objects_of(&self, list: ObjectList) -> LakeResult<Option<Objects>> {
-        Ok(self.read_objects(&list).await?.map(Cow::into_owned))
     }
 
     /// Calls `visit` with each record up to commit `last`, and its objects; `None` for a list that is
@@ -70,8 +58,8 @@ impl Log {
             .boxed();
         while let Some(entry) = entries.next().await {
             let Some((record, done)) = entry? else { return Ok(()) };
-            let objects = self.objects_of(record.objects.clone()).await?;
-            ledger.fold(&record, objects.as_ref(), &done)?;
+            let objects = self.read_objects(&record.objects).await?;
+            ledger.fold(&record, objects.as_deref(), &done)?;
         }
         Ok(())
     }
@@ -84,7 +72,7 @@ mod tests {
     use futures::TryStreamExt as _;
 
     use super::*;
-    use crate::lake::record::INLINE_OBJECTS_MAX;
+    use crate::lake::record::{INLINE_OBJECTS_MAX, ObjectList};
     use crate::lake::testing::{TestRow, object, record, run_once};
     use crate::store::{Memory, Store as _};
 
@@ -118,9 +106,9 @@ mod tests {
         let list = log.stage_objects(1, "one", objects.clone()).await.unwrap();
         let ObjectList::File(file) = &list else { panic!("inline") };
         store.copy_new(&file.staged, &file.key).await.unwrap();
-        assert_eq!(log.objects_of(list.clone()).await.unwrap(), Some(objects));
+        assert_eq!(log.read_objects(&list).await.unwrap().as_deref(), Some(&objects));
         store.delete(&file.staged).await.unwrap();
         store.insert(file.key.clone(), "another content");
-        assert_eq!(log.objects_of(list).await.unwrap(), None);
+        assert_eq!(log.read_objects(&list).await.unwrap(), None);
     }
 }

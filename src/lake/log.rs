@@ -79,6 +79,22 @@ pub struct CaughtUp {
     pub rolled_forward: Option<u64>,
     /// Damage that stops nothing, for people.
     pub notes: Vec<String>,
+    /// Commits whose lists of objects are lost.
+    lost: Vec<u64>,
+}
+
+impl CaughtUp {
+    /// Notes the lists that are lost, but for those that a repair has settled.
+    fn tell_of_lists(&mut self, ledger: &Ledger) {
+        let lost = std::mem::take(&mut self.lost).into_iter();
+        let lost = lost.filter(|commit| !ledger.withdrawn_commits.contains(commit));
+        self.notes.extend(lost.map(|commit| {
+            format!(
+                "the list of objects of commit {commit} is gone or changed: they are read again, and \
+                 their rows are told by their ids"
+            )
+        }));
+    }
 }
 
 /// A record as it lies in the log.
@@ -126,7 +142,7 @@ impl Log {
     }
 
     pub(super) async fn is_of_this_log(&self, ledger: &Ledger) -> LakeResult<bool> {
-        let record = self.read_record(ledger.version).await?;
+        let record = self.record(ledger.version).await?;
         Ok(record.is_some_and(|record| record.commit_id == ledger.commit_id))
     }
 
@@ -159,10 +175,11 @@ impl Log {
                     break;
                 };
                 self.fold(entry, ledger, complete, &mut caught).await?;
-                self.settle_if_much(ledger).await?;
+                self.settle_hours_if_much(ledger).await?;
             }
             drop(entries);
             if ended && self.is_the_end(ledger.version + 1).await? {
+                caught.tell_of_lists(ledger);
                 return Ok(caught);
             }
             read_ahead = (read_ahead * 2).min(READ_AHEAD_MAX);
@@ -182,7 +199,7 @@ impl Log {
     }
 
     async fn read_entry(&self, number: u64) -> LakeResult<Option<Entry>> {
-        let Some(record) = self.read_record(number).await? else { return Ok(None) };
+        let Some(record) = self.record(number).await? else { return Ok(None) };
         let done = match self.get(&done_key(number)).await? {
             Some(bytes) => Some(parse(&done_key(number), &bytes)?),
             None => None,
@@ -190,7 +207,8 @@ impl Log {
         Ok(Some(Entry { record, done }))
     }
 
-    pub(super) async fn read_record(&self, number: u64) -> LakeResult<Option<Record>> {
+    /// The record of a commit; `None` when there is none of that number.
+    pub async fn record(&self, number: u64) -> LakeResult<Option<Record>> {
         let key = record_key(number);
         let bytes = self.get(&key).await?;
         bytes.map(|bytes| parse(&key, &bytes)).transpose()
@@ -217,19 +235,15 @@ impl Log {
         };
         let objects = self.read_objects(&record.objects).await?;
         if objects.is_none() {
-            caught.notes.push(format!(
-                "the list of objects of commit {} is gone or changed: they are read again, and their \
-                 rows are told by their ids",
-                record.number
-            ));
+            caught.lost.push(record.number);
         }
         ledger.fold(&record, objects.as_deref(), &done)?;
         caught.commits += 1;
         Ok(())
     }
 
-    /// The objects of a record; `None` when their list is lost.
-    pub(super) async fn read_objects<'a>(
+    /// The objects of a record, wherever their list lies; `None` when it is lost.
+    pub async fn read_objects<'a>(
         &self,
         list: &'a ObjectList,
     ) -> LakeResult<Option<std::borrow::Cow<'a, Objects>>> {
@@ -308,7 +322,7 @@ impl Log {
             if error.kind == StoreErrorKind::Conflict && again {
                 continue;
             }
-            match self.read_record(record.number).await {
+            match self.record(record.number).await {
                 Ok(Some(held)) if held.commit_id == record.commit_id => return Ok(Committed::Won),
                 Ok(Some(_)) => return Ok(Committed::Lost),
                 Ok(None) if again && may_pass(&error) => {}
@@ -348,7 +362,7 @@ impl Log {
         }
         if !ledger.withdrawn_commits.is_empty() {
             // Else what was read again would be read back with each run.
-            self.settle(ledger, Settle::Closable).await?;
+            self.settle_hours(ledger, Settle::Closable).await?;
         }
         let key = checkpoint_key(ledger.version);
         let bytes = checkpoint::encode(ledger).map_err(|error| lost(&key, &error.to_string()))?;

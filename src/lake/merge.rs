@@ -96,8 +96,8 @@ struct SortKey {
     /// Of a reject.
     reason: String,
     id: u128,
-    /// Of a reject.
-    state: String,
+    /// Of a reject: how many states came before.
+    state_number: i32,
 }
 
 /// The columns that make up the keys of a batch.
@@ -107,7 +107,7 @@ struct KeyColumns {
     ordinals: Option<Int32Array>,
     reasons: Option<StringArray>,
     ids: StringArray,
-    states: Option<StringArray>,
+    state_numbers: Option<Int32Array>,
 }
 
 impl KeyColumns {
@@ -121,7 +121,7 @@ impl KeyColumns {
                 ordinals: None,
                 reasons: None,
                 ids,
-                states: None,
+                state_numbers: None,
             },
             Table::Rejects => {
                 let offsets = batch.column_by_name("source_offset")?;
@@ -133,7 +133,10 @@ impl KeyColumns {
                     ordinals: ordinals.as_primitive_opt::<Int32Type>().cloned(),
                     reasons: text("reason"),
                     ids,
-                    states: text("state"),
+                    state_numbers: batch
+                        .column_by_name("state_number")
+                        .and_then(|column| column.as_primitive_opt::<Int32Type>())
+                        .cloned(),
                 }
             }
         })
@@ -153,7 +156,12 @@ impl KeyColumns {
             ordinal: ordinal.map_or(-1, |column| column.value(row)),
             reason: text_at(self.reasons.as_ref(), row).to_owned(),
             id: parse_id(text_at(Some(&self.ids), row).as_bytes())?,
-            state: text_at(self.states.as_ref(), row).to_owned(),
+            // Null in the first state, and in older parts.
+            state_number: self
+                .state_numbers
+                .as_ref()
+                .filter(|column| column.is_valid(row))
+                .map_or(0, |column| column.value(row)),
         })
     }
 }

@@ -36,7 +36,7 @@ const BATCH_ROWS_WITH_BYTES: usize = 16;
 /// Bytes of all columns decoded at a time, as far as a footer tells.
 const WHOLE_BATCH_BYTES: u64 = 1 << 20;
 /// The least and most rows of that.
-const WHOLE_BATCH_ROWS: Range<usize> = 16..1_024;
+const WHOLE_BATCH_ROWS: Range<usize> = 1..1_024;
 /// Ranges that lie this close are fetched as one: a request costs more than these bytes.
 const GAP_BYTES: u64 = 256 << 10;
 /// Requests for one row group at once.
@@ -46,7 +46,22 @@ const CONCURRENCY: usize = 4;
 const SMALL_ROWS_MAX: usize = 256;
 const SMALL_BYTES_MAX: u64 = 256 << 10;
 
-/// Whether all rows of a file come in one batch, of a few megabytes at most.
+/// What its footer may say of its decoded bytes then.
+const SMALL_DECODED_BYTES_MAX: u64 = 4 << 20;
+
+/// What the columns take once they are decoded, at least, as far as a footer tells: a value that repeats
+/// may be stored once.
+fn decoded_bytes(groups: &[RowGroupMetaData]) -> u64 {
+    let columns = groups.iter().flat_map(RowGroupMetaData::columns);
+    let bytes = columns.map(|column| {
+        let texts = column.unencoded_byte_array_data_bytes().unwrap_or_default();
+        column.uncompressed_size().max(texts).unsigned_abs()
+    });
+    bytes.sum()
+}
+
+/// Whether a file is of few rows and bytes, all of which come in one batch when they stay few once they
+/// are decoded.
 pub(super) fn is_small(file: &LedgerFile) -> bool {
     file.rows <= SMALL_ROWS_MAX as u64 && file.bytes <= SMALL_BYTES_MAX
 }
@@ -116,10 +131,10 @@ impl<'a> RowReader<'a> {
         }
         // Values that repeat are stored once and decoded often, hence the little that is taken at a time.
         let groups = metadata.row_groups();
-        let bytes: u64 = groups.iter().map(|group| group.total_byte_size().unsigned_abs()).sum();
+        let bytes = decoded_bytes(groups);
         let row_bytes = (bytes / file.rows.max(1)).max(512);
         let rows = usize::try_from(WHOLE_BATCH_BYTES / row_bytes).unwrap_or(BATCH_ROWS);
-        let rows = if is_small(file) {
+        let rows = if is_small(file) && decoded_bytes(groups) <= SMALL_DECODED_BYTES_MAX {
             SMALL_ROWS_MAX
         } else {
             rows.clamp(WHOLE_BATCH_ROWS.start, WHOLE_BATCH_ROWS.end)
@@ -380,6 +395,36 @@ mod tests {
         assert_eq!(names, columns);
         assert_eq!(times(&batches), (0..20).collect::<Vec<i64>>());
         assert_eq!(batches[0].column(1).null_count(), 20);
+    }
+
+    /// Bytes that compress to nothing made a part small, and all of them were decoded at once.
+    #[tokio::test]
+    async fn r014_what_compresses_well_is_not_decoded_at_once() {
+        use crate::finding::reject::{Reason, Reject, Stage};
+        let each = 256 << 10;
+        let reject = |start: u64| rejects::RejectRow {
+            place: crate::lake::testing::place("o"),
+            reject: Reject {
+                stage: Stage::Split,
+                reason: Reason::NotJson,
+                detail: String::new(),
+                range: start..start + 1,
+                ordinal: None,
+                bytes: vec![b'x'; each],
+            },
+        };
+        let rows: Vec<rejects::RejectRow> = (0..64).map(reject).collect();
+        let lines: Vec<rejects::RejectLine<'_>> =
+            rows.iter().map(rejects::RejectRow::line).collect();
+        let (store, file) = stored(rejects::encode(&lines).unwrap().bytes, 64);
+        assert!(is_small(&file), "{file:?}");
+        let mut reader = RowReader::whole(&store, Table::Rejects, &file).await.unwrap();
+        let mut seen = 0;
+        while let Some(batch) = reader.next().await.unwrap() {
+            seen += batch.num_rows();
+            assert!(batch.num_rows() * each <= 2 << 20, "{} rows", batch.num_rows());
+        }
+        assert_eq!(seen, 64);
     }
 
     #[tokio::test]

@@ -17,6 +17,7 @@ use super::ledger::LedgerFile;
 use super::record::Settings;
 use super::reject_rows::{COLUMNS, COLUMNS_AND_BYTES, RejectView, STATE_COLUMNS, visit_rows};
 use super::rejects::{RejectLine, RejectRow, State, reject_id};
+use super::tombstones::Forgotten;
 use crate::finding::reject::Reason;
 use crate::store::Store;
 
@@ -150,6 +151,14 @@ impl States {
             self.merge(states);
         }
         Ok(())
+    }
+
+    /// Forgets what was erased: nobody writes a further state of it.
+    pub fn forget(&mut self, forgotten: &Forgotten) {
+        if !forgotten.is_empty() {
+            self.standing.retain(|id, _| !forgotten.has_reject(*id));
+            self.held.retain(|id, _| !forgotten.has_reject(*id));
+        }
     }
 
     fn see(&mut self, row: &RejectView<'_>, wanted: &Wanted<'_>) {
@@ -320,6 +329,7 @@ mod tests {
     use super::*;
     use crate::finding::reject::{Reject, Stage};
     use crate::lake::layout::PartitionBy;
+    use crate::lake::record::Tombstone;
     use crate::lake::rejects::{by_partition, encode};
     use crate::lake::testing::{SETTINGS, place};
     use crate::store::Memory;
@@ -403,6 +413,19 @@ mod tests {
         let mut states = States::default();
         states.read(&store, &[&first], 1, nothing).await.unwrap();
         assert_eq!(states.of(reject_id(&rows[0].place, &rows[0].reject)), None);
+    }
+
+    #[test]
+    fn what_is_forgotten_has_no_further_state() {
+        let rows = [row(0), row(1)];
+        let mut states = States::default();
+        for row in &rows {
+            states.stand(reject_id(&row.place, &row.reject), standing(State::Open, false));
+        }
+        let id = reject_id(&rows[0].place, &rows[0].reject);
+        states.forget(&Forgotten::of([&Tombstone::Reject(super::super::ids::id_text(id))]));
+        assert_eq!(states.of(id), None);
+        assert!(states.of(reject_id(&rows[1].place, &rows[1].reject)).is_some());
     }
 
     #[test]

@@ -68,6 +68,11 @@ impl State {
         Self::ALL.into_iter().find(|state| state.name() == name).unwrap_or(Self::Other)
     }
 
+    /// Whether its object, when it is read again as it was, gives the reject.
+    pub fn is_in_object(self) -> bool {
+        matches!(self, Self::Open | Self::StillFailing)
+    }
+
     /// Whether the reject is no finding yet: all but [`State::Redriven`].
     pub fn waits(self) -> bool {
         self != Self::Redriven

@@ -3,10 +3,12 @@
 //! In: selectors of findings, objects, a reason. Out: commits that withdraw the parts that held such rows,
 //! add them anew without, and keep tombstones; and a [`ForgetSummary`]. The first commit has all
 //! tombstones, so that from then on nothing brings the rows back; what is left of a large erasure follows
-//! in further commits, and a call that was killed is completed by the same call again. An `Err` means that
+//! in further commits, and a call that was killed is completed by the same call again. Then copies of such
+//! rows that a repair has kept in the quarantine are deleted. An `Err` means that
 //! the world did not play along, or that what is asked cannot be kept. Memory: what [`search`] holds, and
 //! one part.
 
+mod quarantine;
 pub mod search;
 pub mod selector;
 
@@ -28,7 +30,7 @@ use crate::lake::layout::Table;
 use crate::lake::ledger::Ledger;
 use crate::lake::log::{Log, random_id};
 use crate::lake::record::{
-    AcceptedObject, FileRecord, Objects, Purpose, Settings, Tombstone, Withdrawn,
+    AcceptedObject, FileRecord, Objects, Purpose, Record, Settings, Tombstone, Withdrawn,
 };
 use crate::lake::sink::Staging;
 use crate::lake::tombstones::Forgotten;
@@ -72,6 +74,9 @@ pub struct ForgetSummary {
     pub tombstones: u64,
     /// Objects that will never be read again from now on.
     pub objects: u64,
+    /// Copies that a repair had kept in the quarantine, and that are gone because they held such rows or
+    /// could not be read.
+    pub quarantined: u64,
     /// Commits made.
     pub commits: u64,
     /// The lake's version.
@@ -140,10 +145,22 @@ impl Forgetting<'_> {
                 break;
             }
         }
+        self.empty_quarantine(&mut search).await?;
         self.log.checkpoint(&mut self.ledger).await?;
         self.log.sweep(self.ledger.version()).await?;
         self.summary.version = self.ledger.version();
         Ok(self.summary)
+    }
+
+    /// Deletes the copies that hold what is forgotten now.
+    async fn empty_quarantine(&mut self, search: &mut Search) -> anyhow::Result<()> {
+        let store = self.options.lake.as_ref();
+        search.look_in_quarantine(store, &self.ledger).await?;
+        for key in &search.quarantined {
+            store.delete(key).await?;
+            self.summary.quarantined += 1;
+        }
+        Ok(())
     }
 
     fn would(
@@ -164,33 +181,32 @@ impl Forgetting<'_> {
         }
         summary.tombstones = tombstones.len() as u64;
         summary.objects = accepted.len() as u64;
+        summary.quarantined = search.quarantined.len() as u64;
         summary.version = self.ledger.version();
         self.summary
     }
 
     /// The wanted objects as the log names them, without those that were given up before.
     async fn accepted(&self) -> anyhow::Result<Vec<AcceptedObject>> {
-        use futures::TryStreamExt as _;
         let mut unnamed: BTreeSet<&str> = self.options.objects.iter().map(String::as_str).collect();
         if unnamed.is_empty() {
             return Ok(Vec::new());
         }
         let wanted = unnamed.clone();
         let mut found: BTreeSet<(String, String, String)> = BTreeSet::new();
-        let records = self.log.records(1, self.ledger.version());
-        futures::pin_mut!(records);
-        while let Some(record) = records.try_next().await? {
-            let objects = self.log.objects_of(record.objects).await?.unwrap_or_default();
-            let consumed = objects.consumed.into_iter().map(|o| (o.archive, o.key, o.etag));
-            let failed = objects.failed.into_iter().map(|o| (o.archive, o.key, o.etag));
-            for object in consumed.chain(failed) {
-                let uri = format!("{}/{}", object.0, object.1);
+        let visit = |_: &Record, objects: Option<&Objects>| {
+            let Some(objects) = objects else { return };
+            let consumed = objects.consumed.iter().map(|o| (&o.archive, &o.key, &o.etag));
+            let failed = objects.failed.iter().map(|o| (&o.archive, &o.key, &o.etag));
+            for (archive, key, etag) in consumed.chain(failed) {
+                let uri = format!("{archive}/{key}");
                 if wanted.contains(uri.as_str()) {
                     unnamed.remove(uri.as_str());
-                    found.insert(object);
+                    found.insert((archive.clone(), key.clone(), etag.clone()));
                 }
             }
-        }
+        };
+        self.log.visit_records(self.ledger.version(), visit).await?;
         if let Some(uri) = unnamed.first() {
             bail!(UsageError(format!(
                 "the log of this lake names no object `{uri}`; write it as the column \

@@ -12,6 +12,7 @@ use arrow::array::{Array as _, AsArray as _};
 use arrow::record_batch::RecordBatch;
 use futures::{StreamExt as _, TryStreamExt as _};
 
+use crate::job::forget::quarantine;
 use crate::job::forget::selector::{Named, Wanted};
 use crate::job::run::UsageError;
 use crate::lake::erase::look_through;
@@ -27,7 +28,7 @@ const TOMBSTONES_MAX: usize = 200_000;
 /// A part below this is read sooner than its bloom filters are.
 const FILTERED_BYTES_MIN: u64 = 1 << 20;
 /// Parts that are open at once.
-const CONCURRENCY: usize = 8;
+pub(super) const CONCURRENCY: usize = 8;
 
 /// A part that holds something that is to go.
 #[derive(Debug, Clone)]
@@ -48,12 +49,15 @@ pub(super) struct Search {
     /// By key.
     pub(super) hits: BTreeMap<String, Hit>,
     pub(super) tombstones: BTreeSet<Tombstone>,
+    /// Copies in the quarantine that hold something that is to go, or cannot be read.
+    pub(super) quarantined: BTreeSet<String>,
 }
 
 impl Search {
     pub(super) fn new(wanted: Wanted) -> Self {
         let tombstones = wanted.exact.clone();
-        Self { wanted, looked: 0, hits: BTreeMap::new(), tombstones }
+        let (hits, quarantined) = (BTreeMap::new(), BTreeSet::new());
+        Self { wanted, looked: 0, hits, tombstones, quarantined }
     }
 
     /// Looks through what the ledger has got since the last time.
@@ -75,8 +79,27 @@ impl Search {
         self.hits.extend(hits);
         self.tombstones.extend(tombstones);
         self.looked = ledger.version();
+        // Their objects may be read again, so what only a copy names is kept out of the lake too.
+        self.look_in_quarantine(store, ledger).await?;
         self.check_bound()?;
         self.widen(store, ledger).await
+    }
+
+    /// Finds the copies that hold what is wanted, or what was forgotten before.
+    pub(super) async fn look_in_quarantine(
+        &mut self,
+        store: &dyn Store,
+        ledger: &Ledger,
+    ) -> anyhow::Result<()> {
+        let forgotten = Forgotten::of(ledger.tombstones().iter().chain(&self.tombstones));
+        let found = |table: Table, batch: &RecordBatch| {
+            let (rows, tombstones) = self.wanted.found(table, batch);
+            (rows + forgotten_in(&forgotten, table, batch), tombstones)
+        };
+        let quarantine = quarantine::look(store, &found).await?;
+        self.quarantined = quarantine.keys;
+        self.tombstones.extend(quarantine.tombstones);
+        Ok(())
     }
 
     /// Finds what the tombstones forbid and no selector names: the other versions of findings that lie in
@@ -86,9 +109,7 @@ impl Search {
         let has_rejects = self.tombstones.iter().any(is_reject);
         let forgotten = Forgotten::of(&self.tombstones);
         let found = |table: Table, batch: &RecordBatch| {
-            let kept = forgotten.kept(table, batch);
-            let rows = kept.map_or(0, |kept| kept.len() - kept.true_count());
-            (rows as u64, Vec::new())
+            (forgotten_in(&forgotten, table, batch), Vec::new())
         };
         let widened = |table: Table| match table {
             Table::Findings => self.wanted.has_objects(),
@@ -110,6 +131,12 @@ impl Search {
     }
 }
 
+/// How many rows of a batch are forgotten.
+fn forgotten_in(forgotten: &Forgotten, table: Table, batch: &RecordBatch) -> u64 {
+    let kept = forgotten.kept(table, batch);
+    kept.map_or(0, |kept| (kept.len() - kept.true_count()) as u64)
+}
+
 fn part_of(file: &LedgerFile) -> (Option<Table>, Option<Partition>) {
     let name = crate::lake::layout::parse_part_key(&file.key);
     (name.map(|name| name.table), name.map(|name| name.partition))
@@ -118,7 +145,7 @@ fn part_of(file: &LedgerFile) -> (Option<Table>, Option<Partition>) {
 /// Values of a column.
 type Filter<'a> = (&'static str, Vec<&'a str>);
 
-type Found<'a> = dyn Fn(Table, &RecordBatch) -> (u64, Vec<Tombstone>) + Sync + 'a;
+pub(super) type Found<'a> = dyn Fn(Table, &RecordBatch) -> (u64, Vec<Tombstone>) + Sync + 'a;
 
 async fn look_through_all(
     store: &dyn Store,
@@ -155,7 +182,7 @@ async fn look_through_all(
         .await
 }
 
-fn columns(table: Table) -> &'static [&'static str] {
+pub(super) fn columns(table: Table) -> &'static [&'static str] {
     match table {
         Table::Findings => &["shape", "finding_id", "event_arn", "account_id", "source_object"],
         Table::Rejects => &["reject_id", "source_object", "detail", "bytes"],

@@ -192,7 +192,7 @@ pub async fn overview(options: &LedgerOptions) -> anyhow::Result<Overview> {
     let mut ledger = log.load().await?;
     let looked = log.look(&mut ledger).await?;
     looked.notes.iter().for_each(|note| tracing::warn!("{note}"));
-    log.settle(&mut ledger, Settle::All).await?;
+    log.settle_hours(&mut ledger, Settle::All).await?;
     let settings = settings(&ledger);
     let mut hours: BTreeMap<i64, HourLine> =
         ledger.hours(&settings).iter().map(|hour| (hour.hour_ms, HourLine::of(hour))).collect();

@@ -76,6 +76,7 @@ impl Rebuild<'_> {
             });
             let mut plan = CellPlan { old: of(old.get(&cell)), ..CellPlan::default() };
             let here = of(new.get(&cell));
+            let has_lost = has_lost || (base.is_some() && self.carry.lost.contains(&cell));
             // A row that was read again may come from another copy, and lie elsewhere in the order.
             let is_reread = self.history.reread.contains(&cell);
             let foreign = here.iter().filter(|file| is_reread || !self.is_ours(file));

@@ -37,6 +37,8 @@ pub(super) struct Carry {
     pub(super) objects: u64,
     /// The commits that did it.
     pub(super) ours: BTreeSet<u64>,
+    /// Stretches that a repair of the new lake has taken something out of since.
+    pub(super) lost: BTreeSet<Cell>,
 }
 
 impl Carry {
@@ -46,17 +48,22 @@ impl Carry {
         log: &Log,
         version: u64,
         lake: &str,
+        by: PartitionBy,
     ) -> anyhow::Result<()> {
         let records = log.records(self.read + 1, version);
         futures::pin_mut!(records);
         while let Some(record) = records.try_next().await? {
-            self.take(&record, lake)?;
+            self.take(&record, lake, by)?;
         }
         self.read = version;
         Ok(())
     }
 
-    fn take(&mut self, record: &Record, lake: &str) -> anyhow::Result<()> {
+    fn take(&mut self, record: &Record, lake: &str, by: PartitionBy) -> anyhow::Result<()> {
+        for withdrawn in record.withdrawn.iter().filter(|withdrawn| withdrawn.reopen) {
+            let Some(name) = parse_part_key(&withdrawn.key) else { continue };
+            self.lost.insert((name.table, cell_of(name.partition, by)));
+        }
         match &record.carried {
             Some(carried) if carried.lake != lake => bail!(UsageError(format!(
                 "commit {} of `--to` carries another lake over; give an empty place",
@@ -66,6 +73,7 @@ impl Carry {
                 for cell in &carried.partitions {
                     let version = self.cells.entry(*cell).or_default();
                     *version = carried.version.max(*version);
+                    self.lost.remove(cell);
                 }
                 self.objects = self.objects.max(carried.objects);
                 self.ours.insert(record.number);

@@ -279,7 +279,7 @@ impl Rebuild<'_> {
         let version = self.old_ledger.version();
         self.history.read_on(&self.old_log, version, self.cell_by).await?;
         let lake = &self.history.lake;
-        self.carry.read_on(&self.new_log, self.new_ledger.version(), lake).await?;
+        self.carry.read_on(&self.new_log, self.new_ledger.version(), lake, self.cell_by).await?;
         if let Some(DamagedFile { file, message }) = self.old_ledger.damaged().next() {
             bail!(
                 "damaged lake: `{}` {message}; mend it with `healthtrail verify --repair` before it \
@@ -376,7 +376,7 @@ impl Rebuild<'_> {
         }
         catch_up(&self.new_log, &mut self.new_ledger).await?;
         let lake = &self.history.lake;
-        self.carry.read_on(&self.new_log, self.new_ledger.version(), lake).await?;
+        self.carry.read_on(&self.new_log, self.new_ledger.version(), lake, self.cell_by).await?;
         let summary = &mut self.summary;
         summary.commits += 1;
         summary.partitions += partitions;

@@ -26,11 +26,11 @@ impl Rebuild<'_> {
         let mut settings: Option<Settings> = None;
         while let Some(record) = records.try_next().await? {
             let number = record.number;
-            let Some(more) = old_log.objects_of(record.objects).await? else {
+            let Some(more) = old_log.read_objects(&record.objects).await? else {
                 self.summary.lost_lists += 1;
                 continue;
             };
-            let more = self.carried(number, more);
+            let more = self.carried(number, more.into_owned());
             if more.is_empty() {
                 continue;
             }

@@ -25,21 +25,26 @@ use crate::lake::ids::{IdMap, IdSet, id_text, parse_id};
 use crate::lake::layout::{Partition, PartitionBy, Table, record_key};
 use crate::lake::part_rows::{RowReader, schema};
 use crate::lake::record::{ObjectRecord, Tombstone};
+use crate::lake::reject_rows::visit_rows;
 use crate::lake::rejects::{self, RejectLine, RejectRow, State};
+use crate::lake::tombstones::Forgotten;
 use crate::lake::verify::{Finding, History, Kind, Part};
-use crate::store::{Store, StoreError, StoreErrorKind, sha256_hex};
+use crate::store::{Store, StoreError, StoreErrorKind};
 
 /// Rows of the lake held at once with all their columns.
 const BATCH_ROWS: usize = 256;
 /// Columns of a reject that its state or the version changes.
-const REJECT_COLUMNS_APART: [&str; 3] = ["state", "schema_version", "reject_id"];
+const REJECT_COLUMNS_APART: [&str; 5] =
+    ["state", "state_number", "state_by", "schema_version", "reject_id"];
+/// Columns that only a reject that waits keeps as its object gives them.
+const REJECT_COLUMNS_WAITING: [&str; 3] = ["detail", "bytes", "bytes_cut"];
 
 /// Holds waves against the lake.
 pub(super) struct Comparer<'a> {
     lake: Arc<dyn Store>,
     history: &'a History,
     by: PartitionBy,
-    tombstones: BTreeSet<Tombstone>,
+    forgotten: Forgotten,
     /// The rows that objects gave; only when all are read.
     explained: Option<Explained>,
     /// One finding for each part or commit and kind: how many rows, and the first in words.
@@ -53,6 +58,20 @@ struct Wanted {
     partitions: BTreeSet<Partition>,
     /// Objects whose rows are all in the wave.
     whole: HashSet<String>,
+    /// The number of the latest state of each reject of the partition that has had more than one.
+    latest: IdMap<i32>,
+}
+
+impl Wanted {
+    fn new(whole: HashSet<String>) -> Self {
+        let (places, partitions) = (IdMap::default(), BTreeSet::new());
+        Self { places, partitions, whole, latest: IdMap::default() }
+    }
+
+    /// Whether this state of a reject is the one that counts.
+    fn is_told(&self, id: u128, number: i32) -> bool {
+        self.latest.get(&id).copied().unwrap_or_default() == number
+    }
 }
 
 impl<'a> Comparer<'a> {
@@ -62,14 +81,14 @@ impl<'a> Comparer<'a> {
             lake,
             history,
             by,
-            tombstones: BTreeSet::new(),
+            forgotten: Forgotten::default(),
             explained: all.then(Explained::default),
             found: BTreeMap::new(),
         }
     }
 
-    pub(super) fn set_tombstones(&mut self, tombstones: BTreeSet<Tombstone>) {
-        self.tombstones = tombstones;
+    pub(super) fn set_tombstones(&mut self, tombstones: &BTreeSet<Tombstone>) {
+        self.forgotten = Forgotten::of(tombstones);
     }
 
     /// The objects of some commit are not known, so a row may well be of one of them.
@@ -135,7 +154,7 @@ impl<'a> Comparer<'a> {
         report: &mut DeepReport,
     ) -> anyhow::Result<()> {
         let owners = wave.owners();
-        let mut wanted = Wanted { places: IdMap::default(), partitions: BTreeSet::new(), whole };
+        let mut wanted = Wanted::new(whole);
         for (batch, rows) in (0_u32..).zip(&wave.batches) {
             for (row, key) in (0_u32..).zip(&rows.keys) {
                 let pick = Pick { batch, row };
@@ -152,7 +171,8 @@ impl<'a> Comparer<'a> {
                 picks.iter().map(|pick| (pick.batch as usize, pick.row as usize)).collect();
             Ok(interleave_record_batch(&batches, &indices)?)
         };
-        let (found, unreadable) = self.look_up(Table::Findings, &wanted, &gather, report).await?;
+        let (found, unreadable) =
+            self.look_up(Table::Findings, &mut wanted, &gather, report).await?;
         for (id, pick) in &wanted.places {
             let key = wave
                 .batches
@@ -163,7 +183,7 @@ impl<'a> Comparer<'a> {
             if found.contains(id) || unreadable.contains(&partition) {
                 continue;
             }
-            if !self.tombstones.is_empty() && self.is_erased(&gather(&[*pick])?) {
+            if !self.forgotten.is_empty() && self.is_erased(&gather(&[*pick])?) {
                 continue;
             }
             let commit = owners.of(*pick).and_then(|owner| commits.get(owner)).copied();
@@ -183,7 +203,7 @@ impl<'a> Comparer<'a> {
         commits: &[u64],
         report: &mut DeepReport,
     ) -> anyhow::Result<()> {
-        let mut wanted = Wanted { places: IdMap::default(), partitions: BTreeSet::new(), whole };
+        let mut wanted = Wanted::new(whole);
         for (row, reject) in (0_u32..).zip(&wave.rejects) {
             let id = rejects::reject_id(&reject.place, &reject.reject);
             wanted.places.insert(id, Pick { batch: 0, row });
@@ -199,11 +219,12 @@ impl<'a> Comparer<'a> {
             let lines: Vec<RejectLine<'_>> = rows.map(RejectRow::line).collect();
             Ok(rejects::batch(&lines)?)
         };
-        let (found, unreadable) = self.look_up(Table::Rejects, &wanted, &gather, report).await?;
+        let (found, unreadable) =
+            self.look_up(Table::Rejects, &mut wanted, &gather, report).await?;
         for (id, pick) in &wanted.places {
             let Some(reject) = wave.rejects.get(pick.row as usize) else { continue };
             let partition = Partition::of(reject.place.arrived_hour_ms, self.by);
-            let is_erased = self.tombstones.contains(&Tombstone::Reject(id_text(*id)));
+            let is_erased = self.forgotten.has_reject(*id);
             if found.contains(id) || unreadable.contains(&partition) || is_erased {
                 continue;
             }
@@ -242,7 +263,7 @@ impl<'a> Comparer<'a> {
     async fn look_up(
         &mut self,
         table: Table,
-        wanted: &Wanted,
+        wanted: &mut Wanted,
         gather: &(dyn Fn(&[Pick]) -> anyhow::Result<RecordBatch> + Sync),
         report: &mut DeepReport,
     ) -> anyhow::Result<(IdSet, BTreeSet<Partition>)> {
@@ -250,7 +271,10 @@ impl<'a> Comparer<'a> {
         let (history, lake) = (self.history, Arc::clone(&self.lake));
         let fields = schema(table);
         let names: Vec<&str> = fields.fields().iter().map(|field| field.name().as_str()).collect();
-        for partition in &wanted.partitions {
+        for partition in &wanted.partitions.clone() {
+            if table == Table::Rejects {
+                wanted.latest = self.latest_states(*partition).await?;
+            }
             for part in history.parts.get(&(table, *partition)).into_iter().flatten() {
                 let times = i64::MIN..i64::MAX;
                 let opened = RowReader::open_in(
@@ -288,6 +312,27 @@ impl<'a> Comparer<'a> {
         Ok((found, unreadable))
     }
 
+    /// The rejects of a partition that have had more than one state; of parts that can be read.
+    async fn latest_states(&self, partition: Partition) -> anyhow::Result<IdMap<i32>> {
+        let mut latest: IdMap<i32> = IdMap::default();
+        let parts = self.history.parts.get(&(Table::Rejects, partition)).into_iter().flatten();
+        for part in parts {
+            let files = [&part.file];
+            let read =
+                visit_rows(self.lake.as_ref(), &files, &["reject_id", "state_number"], |row| {
+                    if row.state_number > 0 {
+                        let number = latest.entry(row.id).or_default();
+                        *number = row.state_number.max(*number);
+                    }
+                });
+            match read.await {
+                Ok(()) | Err(LakeError::Damaged { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(latest)
+    }
+
     /// Holds some rows of a part against the wave.
     #[expect(clippy::too_many_arguments, reason = "the state of one walk through a part")]
     fn hold(
@@ -306,6 +351,12 @@ impl<'a> Comparer<'a> {
             return Ok(());
         };
         let states = texts(batch, "state");
+        let numbers = batch
+            .column_by_name("state_number")
+            .and_then(|column| column.as_primitive_opt::<Int32Type>());
+        let number = |row: usize| {
+            numbers.filter(|all| all.is_valid(row)).map_or(0, |numbers| numbers.value(row))
+        };
         let (mut rows, mut picks) = (Vec::new(), Vec::new());
         for row in 0..batch.num_rows() {
             let Some(id) = parse_id(ids.value(row).as_bytes()) else { continue };
@@ -317,7 +368,10 @@ impl<'a> Comparer<'a> {
                 rows.push(u32::try_from(row)?);
                 picks.push(*pick);
             } else if wanted.whole.contains(objects.value(row))
-                && states.is_none_or(|states| states.value(row) == State::Open.name())
+                && states.is_none_or(|states| {
+                    wanted.is_told(id, number(row))
+                        && State::parse(states.value(row)).is_in_object()
+                })
             {
                 self.found(Kind::RowUnexplained, part, || {
                     let object = objects.value(row);
@@ -357,14 +411,19 @@ impl<'a> Comparer<'a> {
         other.extend((0..held.num_rows()).filter(|row| !is_of_this(*row)));
         report.rows_of_other_versions += other.len() as u64;
         let mut differing: BTreeMap<usize, &str> = BTreeMap::new();
+        let states = texts(held, "state");
         for name in compared(part.table) {
             let (Some(one), Some(two)) = (held.column_by_name(name), fresh.column_by_name(name))
             else {
                 continue;
             };
             if one != two {
+                let is_settled = |row: usize| {
+                    REJECT_COLUMNS_WAITING.contains(&name)
+                        && states.is_some_and(|all| !State::parse(all.value(row)).is_in_object())
+                };
                 let rows = (0..held.num_rows()).filter(|row| differs(one, two, *row));
-                for row in rows.filter(|row| !other.contains(row)) {
+                for row in rows.filter(|row| !other.contains(row) && !is_settled(*row)) {
                     differing.entry(row).or_insert(name);
                 }
             }
@@ -385,15 +444,7 @@ impl<'a> Comparer<'a> {
 
     /// Whether what is forgotten names this row.
     fn is_erased(&self, row: &RecordBatch) -> bool {
-        let mut bytes = Vec::new();
-        for name in ["shape", "finding_id", "account_id"] {
-            let text = texts(row, name).filter(|column| !column.is_empty() && column.is_valid(0));
-            let text = text.map_or("", |column| column.value(0));
-            bytes.extend_from_slice(&(text.len() as u64).to_le_bytes());
-            bytes.extend_from_slice(text.as_bytes());
-        }
-        let hash: String = sha256_hex(&bytes).chars().take(32).collect();
-        self.tombstones.contains(&Tombstone::Finding(hash))
+        self.forgotten.kept(Table::Findings, row).is_some()
     }
 
     /// Everything that was found; when all objects were read, also the rows that none of them gave.

@@ -21,7 +21,7 @@ use crate::job::verify::compare::Comparer;
 use crate::job::wave::Wave;
 use crate::lake::ledger::{Ledger, Status};
 use crate::lake::log::Log;
-use crate::lake::record::{ObjectRecord, Settings};
+use crate::lake::record::{ObjectRecord, Record, Settings};
 use crate::lake::verify::sources::read_commit;
 use crate::lake::verify::{Finding, History};
 use crate::store::ObjectMeta;
@@ -81,8 +81,7 @@ pub(super) async fn deep(
     if log.look(&mut ledger).await.is_err() {
         return Ok((report, Vec::new()));
     }
-    let tombstones = ledger.tombstones().clone();
-    comparer.set_tombstones(tombstones);
+    comparer.set_tombstones(ledger.tombstones());
     let context = context(options, &settings)?;
     let mut group: Vec<Chosen> = Vec::new();
     for number in 1..=history.version {
@@ -94,7 +93,7 @@ pub(super) async fn deep(
             continue;
         };
         for object in sample(&objects.consumed, share) {
-            let mut choice = choose(options, &ledger, &settings, object);
+            let mut choice = choose(options, &ledger, &settings, &record, object);
             // What an earlier reader rejected, this one may read; that is for a redrive to settle.
             if record.settings.reader_generation < READER_GENERATION
                 && object.tally.by_reason.total() > 0
@@ -144,15 +143,14 @@ fn choose(
     options: &VerifyOptions,
     ledger: &Ledger,
     settings: &Settings,
+    record: &Record,
     object: &ObjectRecord,
 ) -> Choice {
     let archive = options.archives.iter().position(|archive| {
         archive.store.base_uri() == object.archive && object.key.starts_with(&archive.prefix)
     });
     let Some(archive) = archive else { return Choice::Elsewhere };
-    let modified = object.last_modified_ms;
-    let status = ledger.status(&object.archive, &object.key, &object.etag, modified, settings);
-    if !matches!(status, Status::Consumed | Status::Closed) {
+    if ledger.status_after(record, object, settings) != Status::Consumed {
         return Choice::Pending;
     }
     let meta = ObjectMeta {

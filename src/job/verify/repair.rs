@@ -142,7 +142,11 @@ async fn attempt(
             || (finding.kind == Kind::PartForeign
                 && options.quarantine_foreign
                 && doubtful(findings).is_empty());
-        if moves {
+        if moves && is_replaced(history, &finding.key) {
+            // Its rows that are to stay are in the lake; the others may have been forgotten.
+            lake.delete(&finding.key).await?;
+            done.mended.push(format!("deleted `{}`", finding.key));
+        } else if moves {
             copy_away(lake, &finding.key).await?;
             lake.delete(&finding.key).await?;
             done.mended.push(format!(
@@ -153,6 +157,12 @@ async fn attempt(
         }
     }
     Ok(true)
+}
+
+/// Whether the commit that took a file out added another one in its place.
+fn is_replaced(history: &History, key: &str) -> bool {
+    let by = history.withdrawn.get(key).and_then(|by| history.replaced.get(by));
+    by.is_some_and(|replaced| replaced.iter().any(|one| one.key == key))
 }
 
 fn report_withdrawn(history: &History, withdrawn: &[Withdrawn], done: &mut RepairReport) {

@@ -13,6 +13,7 @@
 //! an open hour, 200 for each closed hour, and some 300 for each file.
 
 pub mod compare;
+mod differ;
 mod files;
 mod hours;
 pub mod overview;
@@ -108,6 +109,8 @@ pub(super) struct Checked {
 struct Watch {
     run: String,
     ids: HashMap<ObjectId, Entry, IdState>,
+    /// The last commit that took files out of the lake.
+    withdrawal: u64,
 }
 
 /// The log folded up to [`Ledger::version`].
@@ -217,7 +220,13 @@ impl Ledger {
     /// From now on objects that other runs than `run` consume are remembered one by one, so that
     /// [`Ledger::status`] tells of an object that was planned who else took it.
     pub fn watch(&mut self, run: &str) {
-        self.watch = Some(Watch { run: run.to_owned(), ids: HashMap::default() });
+        self.watch = Some(Watch { run: run.to_owned(), ids: HashMap::default(), withdrawal: 0 });
+    }
+
+    /// The last commit since [`Ledger::watch`] that took files out of the lake, 0 for none: what was seen
+    /// in these files is not in the lake any more.
+    pub fn last_withdrawal(&self) -> u64 {
+        self.watch.as_ref().map_or(0, |watch| watch.withdrawal)
     }
 
     /// The widest products of any commit; `None` for an empty lake.
@@ -270,6 +279,9 @@ impl Ledger {
         self.commit_id.clone_from(&record.commit_id);
         self.products = self.products.max(Some(record.settings.products));
         self.totals += record.totals;
+        if let Some(watch) = self.watch.as_mut().filter(|_| !record.withdrawn.is_empty()) {
+            watch.withdrawal = record.number;
+        }
         for withdrawn in &record.withdrawn {
             self.withdraw(&withdrawn.key);
             if withdrawn.reopen {

@@ -118,7 +118,7 @@ impl Log {
     ) -> LakeResult<()> {
         let records = commits.iter().map(|commit| async move {
             let number = u64::from(*commit);
-            let record = self.read_record(number).await?;
+            let record = self.record(number).await?;
             record.ok_or_else(|| LakeError::damaged(record_key(number), "is gone"))
         });
         let mut records = stream::iter(records).buffered(READ_AHEAD);
@@ -131,11 +131,14 @@ impl Log {
     }
 
     /// Brings closed hours together with what was consumed in them since, when that has become much.
-    pub(in crate::lake) async fn settle_if_much(&self, ledger: &mut Ledger) -> LakeResult<()> {
+    pub(in crate::lake) async fn settle_hours_if_much(
+        &self,
+        ledger: &mut Ledger,
+    ) -> LakeResult<()> {
         if ledger.beside() <= ledger.settle_above.max(BESIDE_MAX) {
             return Ok(());
         }
-        self.settle(ledger, Settle::Closable).await?;
+        self.settle_hours(ledger, Settle::Closable).await?;
         // What cannot be brought together yet is not tried with every commit.
         ledger.settle_above = ledger.beside() * 2;
         Ok(())
@@ -145,7 +148,7 @@ impl Log {
     ///
     /// # Errors
     /// The store's, and damage of the log.
-    pub async fn settle(&self, ledger: &mut Ledger, which: Settle) -> LakeResult<()> {
+    pub async fn settle_hours(&self, ledger: &mut Ledger, which: Settle) -> LakeResult<()> {
         let hours: Vec<(Hour, u64)> = ledger
             .open
             .keys()

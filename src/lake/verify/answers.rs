@@ -1,16 +1,20 @@
 //! Whether checkpoints answer as the log does.
 //!
 //! In: the log. Out: a finding for each checkpoint that cannot be read, is of another log, or gives
-//! another answer than the log folded from its first record. `Err` is trouble of the store. Memory: two
-//! ledgers.
+//! another answer than the log folded from its first record. `Err` is trouble of the store. Both are
+//! compared as they are, hour by hour: no object is asked for by its name, and the log is read back only
+//! where a closed hour got something since. Memory: two ledgers.
+
+use std::collections::BTreeSet;
 
 use super::{Finding, History, Kind, Note};
 use crate::lake::checkpoint;
 use crate::lake::error::{LakeError, LakeResult};
 use crate::lake::layout::{checkpoint_key, record_key};
+use crate::lake::ledger::read_back::Settle;
 use crate::lake::ledger::{Ledger, Status};
 use crate::lake::log::Log;
-use crate::lake::record::{ObjectRecord, Settings};
+use crate::lake::record::ObjectRecord;
 
 use super::sources::read_commit;
 
@@ -24,6 +28,7 @@ pub async fn compare(log: &Log, history: &History) -> LakeResult<(Vec<Finding>, 
     if let Some(folded) = folded.as_ref().filter(|folded| folded.version() == history.version) {
         findings.extend(sums(folded, history));
     }
+    let lost = history.without_list();
     for number in log.checkpoints().await? {
         let key = checkpoint_key(number);
         let Some(bytes) = log.get(&key).await? else { continue };
@@ -52,7 +57,7 @@ pub async fn compare(log: &Log, history: &History) -> LakeResult<(Vec<Finding>, 
             log.look(folded).await?;
         }
         if held.version() == folded.version()
-            && let Some(message) = differ(log, &held, folded).await?
+            && let Some(message) = differ(log, &mut held, folded, &lost).await?
         {
             findings.push(Finding::new(Kind::LedgerLies, key, number, message));
         }
@@ -65,11 +70,9 @@ async fn waiting(log: &Log, history: &History, folded: &Ledger) -> LakeResult<Ve
     let mut notes = Vec::new();
     let Some(settings) = history.settings else { return Ok(notes) };
     for (commit, by) in &history.reopened {
-        let Some((_, objects)) = read_commit(log, *commit).await? else { continue };
+        let Some((record, objects)) = read_commit(log, *commit).await? else { continue };
         let waits = |object: &&ObjectRecord| {
-            let (archive, key, etag) = (&object.archive, &object.key, &object.etag);
-            let modified = object.last_modified_ms;
-            folded.status(archive, key, etag, modified, &settings) != Status::Consumed
+            folded.status_after(&record, object, &settings) != Status::Consumed
         };
         let count = objects.consumed.iter().filter(waits).count();
         if count > 0 {
@@ -97,7 +100,12 @@ async fn fold(log: &Log, history: &History) -> LakeResult<Option<Ledger>> {
 }
 
 /// The first answer of a checkpoint that differs from the log's.
-async fn differ(log: &Log, held: &Ledger, folded: &Ledger) -> LakeResult<Option<String>> {
+async fn differ(
+    log: &Log,
+    held: &mut Ledger,
+    folded: &mut Ledger,
+    lost: &BTreeSet<u64>,
+) -> LakeResult<Option<String>> {
     let same = held.all_files().eq(folded.all_files()) && held.damaged().eq(folded.damaged());
     let wrong = if !same {
         Some("names other files than the log")
@@ -115,42 +123,9 @@ async fn differ(log: &Log, held: &Ledger, folded: &Ledger) -> LakeResult<Option<
     if let Some(wrong) = wrong {
         return Ok(Some(wrong.to_owned()));
     }
-    for number in 1..=folded.version() {
-        let Some((record, objects)) = read_commit(log, number).await? else { continue };
-        let differs = |object: &&ObjectRecord| {
-            asked(record.settings).iter().any(|settings| {
-                let status = |ledger: &Ledger| {
-                    format!(
-                        "{:?}",
-                        ledger.status(
-                            &object.archive,
-                            &object.key,
-                            &object.etag,
-                            object.last_modified_ms,
-                            settings
-                        )
-                    )
-                };
-                status(held) != status(folded)
-            })
-        };
-        if let Some(object) = objects.consumed.iter().find(differs) {
-            let message =
-                format!("says another thing of `{}/{}` than the log", object.archive, object.key);
-            return Ok(Some(message));
-        }
-    }
-    Ok(None)
-}
-
-/// Whom to ask for: a run of the same settings, and one of all that can be wanted.
-fn asked(settings: Settings) -> [Settings; 2] {
-    let mut wide = settings;
-    wide.products = crate::lake::record::Products::All;
-    wide.reader_generation += 1;
-    wide.limits.object_bytes_max = u64::MAX;
-    wide.limits.document_bytes_max = u64::MAX;
-    [settings, wide]
+    log.settle_hours(held, Settle::All).await?;
+    log.settle_hours(folded, Settle::All).await?;
+    Ok(held.differs_from(folded, lost))
 }
 
 /// The ledger's files and sums against those of the history.

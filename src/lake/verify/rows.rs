@@ -8,7 +8,7 @@
 use std::cmp::Ordering;
 
 use arrow::array::{Array, AsArray, StringArray};
-use arrow::datatypes::{Int64Type, TimestampMillisecondType};
+use arrow::datatypes::{Int32Type, Int64Type, TimestampMillisecondType};
 use arrow::record_batch::RecordBatch;
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -135,7 +135,9 @@ async fn read(
 ) -> LakeResult<()> {
     let names: &[&str] = match part.table {
         Table::Findings => &["row_id", "reported_at", "account_id"],
-        Table::Rejects => &["reject_id", "arrived_hour", "source_object", "source_offset", "state"],
+        Table::Rejects => {
+            &["reject_id", "arrived_hour", "source_object", "source_offset", "state_number"]
+        }
     };
     let mut reader =
         RowReader::open(store, part.table, &part.file, names, &(i64::MIN..i64::MAX)).await?;
@@ -160,7 +162,7 @@ fn take(
     let (ids, groups) = (text(0)?, text(2)?);
     let times = batch.columns().get(1)?.as_primitive_opt::<TimestampMillisecondType>()?;
     let offsets = batch.columns().get(3).and_then(|column| column.as_primitive_opt::<Int64Type>());
-    let states = text(4);
+    let numbers = batch.columns().get(4).and_then(|column| column.as_primitive_opt::<Int32Type>());
     if ids.null_count() + groups.null_count() + times.null_count() > 0 {
         return None;
     }
@@ -175,18 +177,21 @@ fn take(
             Table::Rejects => {
                 // Rejects are sorted by place only.
                 seen.follow(groups.value(row), offsets?.value(row), 0);
-                keep(with_state(id, states?.value(row)));
+                // Null in the first state, and in older parts.
+                let number = numbers.filter(|numbers| numbers.is_valid(row));
+                keep(with_state(id, number.map_or(0, |numbers| numbers.value(row))));
             }
         }
     }
     Some(())
 }
 
-/// The id of a reject in one state.
-fn with_state(id: u128, state: &str) -> u128 {
-    let mut bytes = Vec::with_capacity(16 + state.len());
-    bytes.extend_from_slice(&id.to_le_bytes());
-    bytes.extend_from_slice(state.as_bytes());
+/// The id of a reject in one of its states.
+fn with_state(id: u128, number: i32) -> u128 {
+    let mut bytes = [0; 20];
+    let (head, tail) = bytes.split_at_mut(16);
+    head.copy_from_slice(&id.to_le_bytes());
+    tail.copy_from_slice(&number.to_le_bytes());
     xxh3_128(&bytes)
 }
 
