@@ -164,9 +164,9 @@ async fn r015_what_others_consumed_before_the_first_piece_is_not_counted() {
     // The listing is the first operation, so this is a fetch.
     let inner = Arc::clone(&archive);
     let meddled: Arc<dyn Store> = Arc::new(Meddler { inner, left: AtomicI64::new(4), other });
-    let mut late = options(&meddled, &lake);
-    late.memory_bytes = 128 << 20;
-    let summary = run(&late).await.unwrap();
+    let mut slow = options(&meddled, &lake);
+    slow.memory_bytes = 128 << 20;
+    let summary = run(&slow).await.unwrap();
     assert_eq!((summary.objects.in_ledger, summary.objects.read), (2, 0), "{summary:?}");
     assert_eq!((summary.findings.added, summary.findings.duplicates), (0, 0));
     assert_eq!(rows(folder.path(), "findings").len(), 4_001);
@@ -175,7 +175,8 @@ async fn r015_what_others_consumed_before_the_first_piece_is_not_counted() {
 }
 
 /// While a run that had lost its number compared its wave with the lake again, it took rows for known
-/// that it had seen in a file which was taken out meanwhile.
+/// that it had seen in a file which was taken out meanwhile; and one that was just reading that file took
+/// the lake for damaged.
 #[tokio::test(flavor = "multi_thread")]
 async fn r016_what_was_seen_in_a_withdrawn_file_is_not_known() {
     let archive = Memory::new("archive");
@@ -190,8 +191,8 @@ async fn r016_what_was_seen_in_a_withdrawn_file_is_not_known() {
         let to = Arc::clone(&lake);
         let other = Box::new(move || at_once(withdraw(&to)));
         let meddler = Arc::new(Meddler { inner: lake.clone(), left: AtomicI64::new(nth), other });
-        let meddled: Arc<dyn Store> = meddler.clone();
-        run(&options(&small, &meddled)).await.unwrap();
+        let watched: Arc<dyn Store> = meddler.clone();
+        run(&options(&small, &watched)).await.unwrap();
         if meddler.left.load(Ordering::Relaxed) > 0 {
             assert!(nth > 10, "{nth}");
             break;
@@ -231,7 +232,7 @@ async fn withdraw(lake: &Arc<dyn Store>) {
 }
 
 /// A list of objects that was lost was told of with every fold of the log, long after a repair.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn r017_a_lost_list_is_told_of_until_it_was_repaired() {
     let archive: Arc<dyn Store> = Arc::new(archive(2).await);
     let lake: Arc<dyn Store> = Arc::new(Memory::new("lake"));

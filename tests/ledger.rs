@@ -2,7 +2,7 @@
 
 #![allow(clippy::cast_possible_truncation, reason = "small random numbers")]
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use futures::TryStreamExt as _;
@@ -291,6 +291,12 @@ async fn whatever_happened_the_ledger_knows_what_was_read_and_so_does_the_log_al
         history.plan().await;
         let mut folded = Ledger::default();
         history.log.catch_up(&mut folded).await.unwrap();
+        let mut both = [history.ledger.clone(), folded.clone()];
+        for ledger in &mut both {
+            history.log.settle_hours(ledger, Settle::All).await.unwrap();
+        }
+        assert_eq!(both[0].differs_from(&both[1], &BTreeSet::new()), None, "seed {seed}");
+        assert_eq!(both[1].differs_from(&both[0], &BTreeSet::new()), None, "seed {seed}");
         let held = history.figures(history.ledger.clone()).await;
         assert_eq!(held, history.figures(folded).await, "seed {seed}");
         let objects: u64 = held.iter().map(|hour| hour.figures.objects).sum();

@@ -21,7 +21,7 @@ use healthtrail::lake::layout::PartitionBy;
 use healthtrail::lake::layout::{Table, checkpoint_key, done_key, part_key};
 use healthtrail::lake::ledger::Ledger;
 use healthtrail::lake::log::Log;
-use healthtrail::lake::record::{ObjectList, Record};
+use healthtrail::lake::record::{ObjectList, ObjectRecord, Record};
 use healthtrail::lake::reject_rows::RejectFilter;
 use healthtrail::lake::verify::Depth;
 use healthtrail::store::{Folder, GetOptions, Memory, Store, open};
@@ -269,16 +269,18 @@ async fn closed_hours(lake: &Arc<dyn Store>) -> usize {
     hours.iter().filter(|hour| hour.is_closed).count()
 }
 
+type Forge = fn(&mut Record);
+
+fn first(record: &mut Record) -> &mut ObjectRecord {
+    let ObjectList::Inline(objects) = &mut record.objects else { panic!("inline") };
+    &mut objects.consumed[0]
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_checkpoint_that_lies_of_a_closed_hour_is_found() {
     let archive = old_archive().await;
     let lake = filled(&archive).await;
     assert!(closed_hours(&lake).await > 3);
-    type Forge = fn(&mut Record);
-    fn first(record: &mut Record) -> &mut healthtrail::lake::record::ObjectRecord {
-        let ObjectList::Inline(objects) = &mut record.objects else { panic!("inline") };
-        &mut objects.consumed[0]
-    }
     let lies: [(&str, Forge); 6] = [
         ("another object", |record| first(record).key += "x"),
         ("another etag", |record| first(record).etag += "x"),
@@ -483,7 +485,7 @@ async fn an_erasure_reaches_the_quarantine() {
     let would = forget(&options).await.unwrap();
     assert_eq!((would.rows, would.quarantined, would.tombstones), (0, 2, 1), "{would:?}");
     assert_eq!(keys(lake.as_ref(), QUARANTINE).await.len(), 3);
-    let done = forget_rows(&lake, &[chosen.clone()]).await;
+    let done = forget_rows(&lake, std::slice::from_ref(&chosen)).await;
     assert_eq!((done.rows, done.quarantined, done.tombstones), (0, 2, 1), "{done:?}");
     assert_eq!(keys(lake.as_ref(), QUARANTINE).await, [copied(&other.key)]);
     fill(&archive, &lake).await;
@@ -491,6 +493,16 @@ async fn an_erasure_reaches_the_quarantine() {
     assert_eq!(findings.len(), 19);
     assert!(findings.iter().all(|row| row["finding_id"] != arn(number.unwrap())));
     assert_eq!(forget_rows(&lake, &[chosen]).await.quarantined, 0);
+
+    // A part that an erasure replaced comes back from a backup: it is deleted, and not kept.
+    let part = record_of(lake.as_ref(), 1).await.files.remove(0);
+    let bytes = lake.get(&part.key, GetOptions::default()).await.unwrap();
+    assert_eq!(forget_rows(&lake, &[format!("finding_id={}", arn(10))]).await.rows, 1);
+    let kept = keys(lake.as_ref(), QUARANTINE).await;
+    put(lake.as_ref(), &part.key, bytes).await;
+    repair(&archive, &lake).await;
+    assert!(lake.head(&part.key).await.unwrap().is_none());
+    assert_eq!(keys(lake.as_ref(), QUARANTINE).await, kept);
     is_right(&archive, &lake, "after the erasure").await;
 }
 
@@ -547,6 +559,49 @@ async fn a_rebuild_carries_all_states_of_rejects_old_parts_among_them() {
     is_right(&archive, &lake, "the old lake, without a row").await;
 }
 
+/// A reject that is settled, comes back, and is settled again has the same state twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reject_that_comes_back_is_no_doubled_row_and_all_its_states_are_carried_over() {
+    let archive = old_archive().await;
+    let lake: Arc<dyn Store> = Arc::new(Memory::new("lake"));
+    let mut narrow = options(&archive, &lake, false);
+    narrow.document_bytes_max = 300;
+    run(&narrow).await.unwrap();
+    redrive_all(&archive, &lake).await;
+    for part in keys(lake.as_ref(), "findings/").await {
+        lake.delete(&part).await.unwrap();
+    }
+    repair(&archive, &lake).await;
+    run(&narrow).await.unwrap();
+    let states = async |lake: &dyn Store| {
+        let [_, rejects] = tables(lake).await;
+        let mut states: BTreeMap<String, BTreeMap<u32, String>> = BTreeMap::new();
+        for row in rejects {
+            let number = row.get("state_number").map_or(0, |number| number.parse().unwrap());
+            states
+                .entry(row["reject_id"].clone())
+                .or_default()
+                .insert(number, row["state"].clone());
+        }
+        states
+    };
+    let held = states(lake.as_ref()).await;
+    let same = |states: &BTreeMap<u32, String>| {
+        states.values().map(String::as_str).eq(["open", "redriven", "open"])
+    };
+    assert!(held.values().any(same), "{held:#?}");
+    let report = verify(&asked(&archive, &lake)).await.unwrap();
+    assert!(report.findings.is_empty(), "{:#?}", report.findings);
+    let rebuilt: Arc<dyn Store> = Arc::new(Memory::new("rebuilt"));
+    rebuild_to(&lake, &rebuilt).await;
+    assert_eq!(states(rebuilt.as_ref()).await, held);
+    for lake in [&lake, &rebuilt] {
+        fill(&archive, lake).await;
+        assert_eq!(seen(lake.as_ref()).await, seen(fresh(&archive).await.as_ref()).await);
+        is_right(&archive, lake, "at the end").await;
+    }
+}
+
 /// What a repair takes out of a rebuilt lake is in the old one still.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repeated_rebuild_mends_the_new_lake_from_the_old_one() {
@@ -573,8 +628,8 @@ async fn objects_of_a_rebuilt_lake_can_be_given_up() {
     let lake = filled(&archive).await;
     let rebuilt: Arc<dyn Store> = Arc::new(Memory::new("rebuilt"));
     rebuild_to(&lake, &rebuilt).await;
-    let late = key("2026-08-01", 20, 77);
-    put(archive.as_ref(), &late, "{").await;
+    let broken = key("2026-08-01", 20, 77);
+    put(archive.as_ref(), &broken, "{").await;
     let read = key("2026-08-01", 1, 1);
     let accepting = |key: &str| AcceptOptions {
         lake: Arc::clone(&rebuilt),
@@ -584,7 +639,7 @@ async fn objects_of_a_rebuilt_lake_can_be_given_up() {
     };
     let refused = accept(&accepting(&read)).await.unwrap_err();
     assert!(refused.to_string().contains("is in the lake"), "{refused}");
-    assert_eq!(accept(&accepting(&late)).await.unwrap().accepted.len(), 1);
+    assert_eq!(accept(&accepting(&broken)).await.unwrap().accepted.len(), 1);
     assert_eq!(fill(&archive, &rebuilt).await.objects.read, 0);
     // Also when the ledger is folded anew.
     for key in keys(rebuilt.as_ref(), "_healthtrail/checkpoints/").await {

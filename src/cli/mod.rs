@@ -51,8 +51,13 @@ pub enum Outcome {
     name = "healthtrail",
     version,
     max_term_width = 100,
-    after_help = "Exit codes: 0 done; 1 failed, and safe to run again; 2 wrong usage; 3 done, but objects \
-                  could not be read or more was rejected than `--rejects-max` allows.\n\
+    after_help = "Exit codes:\n  \
+                  0  done, and nothing is wrong or missing\n  \
+                  1  failed, and safe to run again as it is\n  \
+                  2  wrong usage, or no lake there; nothing was changed\n  \
+                  3  done, but something was lost or is wrong: `run` could not read objects or rejected more \
+                  than `--rejects-max` allows; `redrive` could not read objects, or they are gone; `verify` \
+                  found damage that was not mended; `ledger` knows of objects that wait or of damaged files\n\n\
                   Each option can be set by the environment variable that its help names."
 )]
 pub struct Cli {

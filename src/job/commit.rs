@@ -24,18 +24,15 @@ use crate::job::plan::{Archive, Planned};
 use crate::job::run::{RunOptions, budget};
 use crate::job::wave::Wave;
 use crate::lake::dedupe::{self, PartitionRows, Pick};
-use crate::lake::draft::{Draft, Drafted};
 use crate::lake::ids::IdSet;
 use crate::lake::layout::{Partition, PartitionBy, Table};
 use crate::lake::ledger::{Ledger, LedgerFile, Status};
 use crate::lake::log::{Log, random_id};
 use crate::lake::part::{self, EncodedPart};
 use crate::lake::part_ids::known_ids;
-use crate::lake::record::{
-    FailedObject, FileRecord, ObjectRecord, ObjectTally, Objects, Purpose, Settings,
-};
+use crate::lake::record::{FailedObject, FileRecord, Settings};
 use crate::lake::reject_states::{By, States};
-use crate::store::{Store, StoreErrorKind};
+use crate::store::Store;
 
 /// What commits need to know, and the ledger that they move on.
 #[derive(Debug)]
@@ -201,7 +198,12 @@ impl Committer {
         known.in_pieces(staged);
         let mut report = Report::default();
         let dropped: HashSet<usize> = wave.broken.union(&consumed).copied().collect();
-        self.compare_and_stage(wave, staged, &mut known, &dropped, &mut report, false).await?;
+        let compared =
+            self.compare_and_stage(wave, staged, &mut known, &dropped, &mut report, false);
+        if let Err(error) = compared.await {
+            self.unless_withdrawn(staged.version, error).await?;
+            return Ok(false);
+        }
         staged.row_ids.extend(wave.row_ids());
         let reread = self.reread(wave.owners().all());
         wave.release(&reread, &known.rows);
@@ -239,7 +241,12 @@ impl Committer {
             let dropped = known.dropped.clone();
             known.in_pieces(&pieces);
             let known = &mut known;
-            self.compare_and_stage(&wave, &mut staged, known, &dropped, &mut report, true).await?;
+            let compared =
+                self.compare_and_stage(&wave, &mut staged, known, &dropped, &mut report, true);
+            if let Err(error) = compared.await {
+                self.unless_withdrawn(staged.version, error).await?;
+                continue;
+            }
             if self.record(&wave, &staged, &mut report).await? {
                 let settled = wave.finished.iter().map(|(index, _)| *index);
                 report.settled.extend(settled.chain(wave.failed.iter().map(|(index, _)| *index)));
@@ -251,6 +258,16 @@ impl Committer {
                 return Ok(Settled::Done(Box::new(report)));
             }
         }
+    }
+
+    /// A file may be taken out of the lake while it is read: then that is why, and not damage.
+    pub(super) async fn unless_withdrawn(
+        &mut self,
+        version: u64,
+        error: anyhow::Error,
+    ) -> anyhow::Result<()> {
+        self.catch_up().await?;
+        if self.ledger.last_withdrawal() > version { Ok(()) } else { Err(error) }
     }
 
     /// Objects of the wave that are in the lake by another run's commit.
@@ -374,108 +391,6 @@ impl Committer {
             .map_err(|_| anyhow!("encoding partition {partition} panicked, which is a defect"))??;
         Ok(self.log.stage_part(number, &self.run, Table::Findings, partition, &part).await?)
     }
-
-    /// Records and publishes; `false` when another run took the number.
-    async fn record(
-        &mut self,
-        wave: &Wave,
-        staged: &Staged,
-        report: &mut Report,
-    ) -> anyhow::Result<bool> {
-        report.failed =
-            wave.failed.iter().filter_map(|(index, error)| self.failed(*index, error)).collect();
-        let objects = self.objects(wave, &report.failed);
-        let unchanged = self.again.as_ref().is_some_and(|again| !again.record_unchanged);
-        if staged.files.is_empty() && (unchanged || objects.is_empty()) {
-            return Ok(true);
-        }
-        self.record_objects(objects, staged, report).await
-    }
-
-    /// What the wave's objects are in the record. An object that the lake had already does not become a
-    /// failed one because it could not be read again, and one that is there in parts is not read.
-    fn objects(&self, wave: &Wave, failed: &[(FailedObject, bool)]) -> Objects {
-        let again = self.again.as_ref();
-        let is_whole = |index| again.is_none_or(|again| !again.salvaged.contains_key(index));
-        let consumed = wave.finished.iter().filter(|(index, _)| is_whole(index));
-        let new = failed.iter().filter(|(_, still)| !still && again.is_none());
-        Objects {
-            consumed: consumed.filter_map(|(index, tally)| self.consumed(*index, tally)).collect(),
-            failed: new.map(|(failed, _)| failed.clone()).collect(),
-            accepted: Vec::new(),
-        }
-    }
-
-    /// Records these objects and what is staged, and publishes; `false` when another run took the
-    /// number.
-    pub(super) async fn record_objects(
-        &mut self,
-        objects: Objects,
-        staged: &Staged,
-        report: &mut Report,
-    ) -> anyhow::Result<bool> {
-        let begun = Instant::now();
-        let draft = Draft {
-            run: self.run.clone(),
-            purpose: if self.again.is_some() { Purpose::Redrive } else { Purpose::Run },
-            reason: None,
-            settings: self.settings,
-            started_at: self.started_at.clone(),
-            committed_at: jiff::Timestamp::now().to_string(),
-            objects,
-            files: staged.files.clone(),
-            withdrawn: Vec::new(),
-            tombstones: Vec::new(),
-        };
-        let published = match self.log.commit(draft, staged.version).await? {
-            Drafted::Lost => return Ok(false),
-            Drafted::Won(_, published) => published,
-            Drafted::Open(number, error) => {
-                return Err(anyhow::Error::from(error).context(format!(
-                    "commit {number} is recorded, but not published yet; run again to complete it"
-                )));
-            }
-        };
-        self.catch_up().await?;
-        report.committed = true;
-        report.files.clone_from(&staged.files);
-        report.publish_ms = published.milliseconds;
-        let [_, _, publish] = &mut report.seconds;
-        *publish += begun.elapsed().as_secs_f64();
-        Ok(true)
-    }
-
-    fn consumed(&self, index: usize, tally: &Tally) -> Option<ObjectRecord> {
-        let planned = self.plan.get(index)?;
-        Some(ObjectRecord {
-            archive: self.archives.get(planned.archive)?.store.base_uri().to_owned(),
-            key: planned.meta.key.clone(),
-            etag: planned.meta.etag.clone(),
-            size: planned.meta.size,
-            last_modified_ms: planned.meta.last_modified_ms,
-            arrived_hour_ms: planned.arrival.hour_ms,
-            tally: ObjectTally::from(tally),
-        })
-    }
-
-    /// The failure as the record names it, and whether the ledger knows it already.
-    fn failed(
-        &self,
-        index: usize,
-        error: &crate::store::StoreError,
-    ) -> Option<(FailedObject, bool)> {
-        let planned = self.plan.get(index)?;
-        let kind = kind_name(error.kind);
-        let still = self.status(index) == Status::Failed(kind);
-        let failed = FailedObject {
-            archive: self.archives.get(planned.archive)?.store.base_uri().to_owned(),
-            key: planned.meta.key.clone(),
-            etag: planned.meta.etag.clone(),
-            kind: kind.to_owned(),
-            message: error.to_string(),
-        };
-        Some((failed, still))
-    }
 }
 
 /// What of a wave the lake is known to have, up to a version, over all attempts to commit it.
@@ -490,18 +405,5 @@ pub(crate) struct Known {
 impl Known {
     fn in_pieces(&mut self, pieces: &Staged) {
         self.rows.extend(pieces.row_ids.iter().copied());
-    }
-}
-
-/// The name that the ledger remembers a failure by.
-pub(crate) fn kind_name(kind: StoreErrorKind) -> &'static str {
-    match kind {
-        StoreErrorKind::NotFound => "not_found",
-        StoreErrorKind::Precondition => "changed",
-        StoreErrorKind::Conflict => "conflict",
-        StoreErrorKind::Denied => "denied",
-        StoreErrorKind::Archived => "archived",
-        StoreErrorKind::Unavailable => "unavailable",
-        StoreErrorKind::Other => "other",
     }
 }

@@ -227,8 +227,12 @@ impl Committer {
             }
             let objects = |object: &str, etag: &str| of(object, etag).is_some();
             let wanted = Wanted { ids: &|_| false, objects: Some(&objects), bytes: true, by: &by };
-            self.read_states(&partitions, version, wanted, &mut states).await?;
+            let read = self.read_states(&partitions, version, wanted, &mut states).await;
             version = self.ledger.version();
+            if let Err(error) = read {
+                self.unless_withdrawn(version, error).await?;
+                continue;
+            }
             let mut staged = Staged::at(version);
             let lines = states.waiting().filter_map(|(held, standing)| {
                 let mark = of(&held.object, &held.etag)?;

@@ -2,6 +2,7 @@
 
 pub mod budget;
 mod commit;
+mod commit_record;
 mod commit_rejects;
 mod conductor;
 pub mod forget;

@@ -144,11 +144,23 @@ pub async fn redrive(options: &RedriveOptions) -> anyhow::Result<Redriven> {
     catch_up(&log, &mut ledger).await?;
     let settings = settings(&options.read, &ledger)?;
     let mut redriven = Redriven::default();
-    let candidates = if options.passed_over.is_empty() {
-        let by = By::of(&settings);
-        of_rejects(lake.as_ref(), &ledger, options, &by, &mut redriven.rejects.matched).await?
-    } else {
-        of_records(&log, &ledger, options, &settings).await?
+    let candidates = loop {
+        if !options.passed_over.is_empty() {
+            break of_records(&log, &ledger, options, &settings).await?;
+        }
+        let (by, version) = (By::of(&settings), ledger.version());
+        redriven.rejects.matched = 0;
+        let matched = &mut redriven.rejects.matched;
+        match of_rejects(lake.as_ref(), &ledger, options, &by, matched).await {
+            Ok(candidates) => break candidates,
+            Err(error) => {
+                // Another may have taken a file out of the lake: then that is why.
+                catch_up(&log, &mut ledger).await?;
+                if ledger.version() == version {
+                    return Err(error);
+                }
+            }
+        }
     };
     redriven.objects.matched = candidates.len() as u64;
     let mut looked = look(&options.read.archives, candidates, &mut redriven).await;
@@ -289,7 +301,7 @@ async fn look(archives: &[Archive], candidates: Vec<Candidate>, redriven: &mut R
                 if looked.failed.len() < FAILED_OBJECTS_MAX {
                     looked.failed.push(FailedObject {
                         object: candidate.name.0.to_string(),
-                        kind: crate::job::commit::kind_name(error.kind).to_owned(),
+                        kind: crate::job::commit_record::kind_name(error.kind).to_owned(),
                         message: error.to_string(),
                         still_failing: false,
                     });

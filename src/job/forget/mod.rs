@@ -129,12 +129,16 @@ impl Forgetting<'_> {
         let wanted = Wanted::of(&self.options.selectors, &self.options.objects);
         let mut search = Search::new(wanted);
         loop {
-            if self.options.dry_run {
-                self.log.follow_done(&mut self.ledger).await?;
-            } else {
-                catch_up(&self.log, &mut self.ledger).await?;
+            self.read_on().await?;
+            let version = self.ledger.version();
+            if let Err(error) = search.look(self.options.lake.as_ref(), &self.ledger).await {
+                // Another may have taken a file out of the lake: then that is why.
+                self.read_on().await?;
+                if self.ledger.version() == version || error.is::<UsageError>() {
+                    return Err(error);
+                }
+                continue;
             }
-            search.look(self.options.lake.as_ref(), &self.ledger).await?;
             let accepted = self.accepted().await?;
             let tombstones: Vec<Tombstone> =
                 search.tombstones.difference(self.ledger.tombstones()).cloned().collect();
@@ -150,6 +154,13 @@ impl Forgetting<'_> {
         self.log.sweep(self.ledger.version()).await?;
         self.summary.version = self.ledger.version();
         Ok(self.summary)
+    }
+
+    async fn read_on(&mut self) -> anyhow::Result<()> {
+        if self.options.dry_run {
+            return Ok(self.log.follow_done(&mut self.ledger).await?);
+        }
+        catch_up(&self.log, &mut self.ledger).await
     }
 
     /// Deletes the copies that hold what is forgotten now.
