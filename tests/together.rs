@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use bytes::Bytes;
 use futures::StreamExt as _;
@@ -29,7 +30,7 @@ use healthtrail::store::{Folder, GetOptions, Memory, Store, open};
 use crate::failing;
 use crate::program::{Row, assert_unique, health_event, healthtrail, key, rows, text, write};
 use crate::stores::{keys, put, with_s3};
-use crate::verify::{asked, copy_of, flip, put_record, record_of, version_of};
+use crate::verify::{Meddler, asked, at_once, copy_of, flip, put_record, record_of, version_of};
 
 const QUARANTINE: &str = "_healthtrail/quarantine/";
 
@@ -239,8 +240,12 @@ async fn one_command_after_the_other_leaves_a_lake_on_s3_right() {
 
 /// Ten objects on four old days, so that their hours are closed; every other one holds what is no JSON.
 async fn old_archive() -> Arc<dyn Store> {
+    old_archive_of(10).await
+}
+
+async fn old_archive_of(objects: u32) -> Arc<dyn Store> {
     let archive = Memory::new("archive");
-    for number in 0..10 {
+    for number in 0..objects {
         let day = format!("2026-08-{:02}", 1 + number / 3);
         let mut body = health_event(number * 10, &day, "111122223333");
         body += &health_event(number * 10 + 1, &day, "444455556666");
@@ -444,14 +449,52 @@ async fn a_redrive_after_an_erasure_brings_nothing_back() {
         let forgotten = forget_rows(&lake, &[chosen]).await;
         assert_eq!((forgotten.rows, forgotten.rejects), (0, 1), "{is_gone}");
         redrive_all(&archive, &lake).await;
-        let [findings, rejects] = tables(lake.as_ref()).await;
-        assert!(!findings.is_empty());
-        assert!(findings.iter().all(|row| row["finding_id"] != arn(10)), "{is_gone}");
-        let held = Bytes::from(arn(10)).to_vec();
-        let told = format!("{held:?}");
-        let inner = told.trim_matches(['[', ']']);
-        assert!(rejects.iter().all(|row| !row["bytes"].contains(inner)), "{is_gone}");
+        assert!(!holds(lake.as_ref(), 10).await, "{is_gone}");
     }
+}
+
+/// The same when the erasure comes while the redrive is at work, whatever it has read by then.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_erasure_beside_a_redrive_is_final() {
+    for is_gone in [false, true] {
+        let archive = old_archive_of(3).await;
+        let before: Arc<dyn Store> = Arc::new(Memory::new("lake"));
+        let mut narrow = options(&archive, &before, false);
+        narrow.document_bytes_max = 300;
+        run(&narrow).await.unwrap();
+        if is_gone {
+            archive.delete(&key("2026-08-01", 1, 1)).await.unwrap();
+        }
+        for nth in (1..).step_by(2) {
+            let lake = copy_of(before.as_ref()).await;
+            let to = Arc::clone(&lake);
+            let chosen = format!("finding_id={},account_id=111122223333", arn(10));
+            let other = Box::new(move || {
+                at_once(forget_rows(&to, std::slice::from_ref(&chosen)));
+            });
+            let (inner, left) = (Arc::clone(&lake), AtomicI64::new(nth));
+            let meddler = Arc::new(Meddler { inner, left, other });
+            let watched: Arc<dyn Store> = meddler.clone();
+            redrive_all(&archive, &watched).await;
+            if meddler.left.load(Ordering::Relaxed) > 0 {
+                assert!(nth > 30, "{nth}");
+                break;
+            }
+            assert!(!holds(lake.as_ref(), 10).await, "{is_gone} {nth}");
+            let report = verify(&asked(&archive, &lake)).await.unwrap();
+            assert!(report.findings.is_empty(), "{is_gone} {nth}: {:#?}", report.findings);
+        }
+    }
+}
+
+/// Whether a row or the bytes of a reject tell of this event.
+async fn holds(lake: &dyn Store, number: u32) -> bool {
+    let [findings, rejects] = tables(lake).await;
+    assert!(!findings.is_empty());
+    let bytes = format!("{:?}", Bytes::from(arn(number)).to_vec());
+    let bytes = bytes.trim_matches(['[', ']']);
+    findings.iter().any(|row| row["finding_id"] == arn(number))
+        || rejects.iter().any(|row| row["bytes"].contains(bytes))
 }
 
 #[tokio::test(flavor = "multi_thread")]

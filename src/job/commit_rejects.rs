@@ -186,17 +186,21 @@ impl Committer {
 
     /// The whole documents that rejects have kept of these objects, with the object's place among them.
     pub(super) async fn kept_documents(
-        &self,
+        &mut self,
         marks: &[Mark],
     ) -> anyhow::Result<Vec<(usize, Documents)>> {
         let places = marks.iter().enumerate().map(|(index, mark)| (mark.object.clone(), index));
         let places: HashMap<ObjectName, usize> = places.collect();
         let of = |object: &str, etag: &str| places.get(&(Arc::from(object), Arc::from(etag)));
         let objects = |object: &str, etag: &str| of(object, etag).is_some();
-        let wanted =
-            Wanted { ids: &|_| false, objects: Some(&objects), bytes: true, by: &self.state_by };
+        let by = self.state_by.clone();
+        let wanted = Wanted { ids: &|_| false, objects: Some(&objects), bytes: true, by: &by };
+        let partitions = self.partitions_of(marks);
         let mut states = States::default();
-        self.read_states(&self.partitions_of(marks), 0, wanted, &mut states).await?;
+        while let Err(error) = self.read_states(&partitions, 0, wanted, &mut states).await {
+            self.unless_withdrawn(self.ledger.version(), error).await?;
+            states = States::default();
+        }
         let limit = self.settings.limits.object_bytes_max;
         let mut kept: BTreeMap<usize, Documents> = BTreeMap::new();
         for (held, _) in states.waiting().filter(|(held, _)| is_whole_document(held, limit)) {
