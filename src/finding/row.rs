@@ -74,7 +74,7 @@ pub(super) enum Reading<T> {
 pub(super) struct Row<'j, 't> {
     pub(super) cells: [Cell<'j>; COLUMN_COUNT],
     pub(super) leftovers: Leftovers,
-    tally: &'t mut Tally,
+    pub(super) tally: &'t mut Tally,
 }
 
 impl<'j, 't> Row<'j, 't> {
