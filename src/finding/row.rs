@@ -121,7 +121,7 @@ impl<'j, 't> Row<'j, 't> {
     }
 
     pub(super) fn is_null(&self, column: Column) -> bool {
-        *self.cell(column) == Cell::Null
+        matches!(self.cell(column), Cell::Null)
     }
 
     /// Reads a member into its column. Where the column already has another value, from another
