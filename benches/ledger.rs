@@ -60,6 +60,13 @@ async fn main() {
     for number in 1..=nights {
         let night = simulation.night(number, peak).await;
         simulation.check(&night);
+        if number == 1 {
+            println!(
+                "that took {:.1} s and {:.0} MB at most; each later run opens a checkpoint",
+                night.open_seconds,
+                night.peak_bytes as f64 / 1e6
+            );
+        }
         let Some(compare_seconds) = night.compare_seconds else { continue };
         let list_seconds = simulation.list_seconds().await;
         println!(

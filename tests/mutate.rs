@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use healthtrail::archive::read::{DocumentReport, ObjectReader, Outcome, ReadOptions, check};
+use healthtrail::finding::json::{Arena, Doubt, Json};
 use healthtrail::finding::place::Place;
 use healthtrail::finding::product::Products;
 use healthtrail::finding::rows::RowsBuilder;
@@ -225,6 +226,40 @@ fn mutated_documents_are_accounted_for_and_harm_no_neighbour() {
         }
     }
     assert!(swallowed < wanted / 1_000, "{swallowed} good events lie in others");
+}
+
+/// The reader that all documents pass is held to `serde_json`: the same trees, and nothing taken that
+/// `serde_json` refuses.
+#[test]
+fn both_json_readers_say_the_same_of_mutated_documents() {
+    let documents = documents();
+    let mut dice = Dice(SEED + 2);
+    let wanted = std::env::var(DOCUMENTS_VARIABLE).ok().map(|count| count.parse().unwrap());
+    let mut taken = 0;
+    for nth in 0..wanted.unwrap_or(DOCUMENTS) {
+        let document = &documents[dice.below(documents.len())];
+        // Every third as it is.
+        let bytes = if nth % 3 == 0 { document.clone() } else { mutate(document, &mut dice) };
+        let text = String::from_utf8_lossy(&bytes);
+        let (quick, reference) = (Arena::default(), Arena::default());
+        let expected = Json::parse_reference(&text, &reference);
+        match (Json::parse_first(&text, &quick), expected) {
+            (Ok((json, length)), Ok(expected)) => {
+                assert_eq!(json, expected, "{text}");
+                assert!(text[length..].bytes().all(|byte| b" \n\t\r".contains(&byte)), "{text}");
+                taken += 1;
+            }
+            // The value ends before the text does.
+            (Ok((json, length)), Err(error)) => {
+                assert!(length < text.len(), "only the quick reader takes {text}: {error}");
+                let expected = Json::parse_reference(&text[..length], &reference);
+                assert_eq!(Ok(json), expected, "{text}");
+            }
+            (Err(doubt), Ok(_)) => assert_eq!(doubt, Doubt::Unsure, "{text}"),
+            (Err(_), Err(_)) => {}
+        }
+    }
+    assert!(taken > 1_000, "{taken}");
 }
 
 #[test]

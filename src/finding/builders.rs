@@ -54,7 +54,7 @@ impl ColumnBuilder {
     /// Sets the cell of row `row`, where it is not null, and says how many bytes of the array it takes
     /// beyond its fixed part.
     pub(super) fn set(&mut self, row: usize, cell: &Cell<'_>) -> usize {
-        if *cell == Cell::Null {
+        if matches!(cell, Cell::Null) {
             return 0;
         }
         self.fill(row);

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::finding::envelope::{Envelope, Found, Shape};
-use crate::finding::json::Json;
+use crate::finding::json::{Arena, Json};
 use crate::finding::place::{Place, Span};
 use crate::finding::rows::RowsBuilder;
 use crate::finding::tally::Tally;
@@ -61,6 +61,9 @@ fn every_real_finding_is_a_row_or_a_refusal_with_a_reason() {
         let (mut found_count, mut refused) = (0, 0);
         let file = path.file_name().unwrap().to_string_lossy();
         for (line, text) in (1..).zip(std::fs::read_to_string(path).unwrap().lines()) {
+            let (one, two) = (Arena::default(), Arena::default());
+            let quick = Json::parse_first(text.trim_end(), &one).map(|(json, _)| json);
+            assert_eq!(quick.ok(), Json::parse_reference(text, &two).ok(), "{file}:{line}");
             let Ok(json) = Json::leaked(text) else { continue };
             for (ordinal, found) in (0..).zip(unwrap(&json)) {
                 found_count += 1;

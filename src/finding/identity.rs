@@ -219,8 +219,11 @@ fn write_text(kind: u8, text: &str, out: &mut Vec<u8>) {
 }
 
 fn write_head(kind: u8, length: usize, out: &mut Vec<u8>) {
-    out.push(kind);
-    write_length(length, out);
+    let mut head = [kind; 9];
+    if let Some(place) = head.last_chunk_mut() {
+        *place = (length as u64).to_le_bytes();
+    }
+    out.extend_from_slice(&head);
 }
 
 fn write_length(length: usize, out: &mut Vec<u8>) {

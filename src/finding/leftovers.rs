@@ -80,13 +80,19 @@ impl Leftovers {
         }
     }
 
-    /// The text, when there is any; and else the buffer alone.
-    pub(super) fn finish(mut self) -> (Option<String>, String) {
-        if self.count == 0 {
-            return (None, self.text);
-        }
+    /// Ends the finding; nothing is kept after it.
+    pub(super) fn finish(&mut self) {
         self.text.push('}');
-        (Some(self.text), String::new())
+    }
+
+    /// The text of a finding that has ended, when there is any.
+    pub(super) fn text(&self) -> Option<&str> {
+        (self.count > 0).then_some(self.text.as_str())
+    }
+
+    /// The buffer, for the next finding.
+    pub(super) fn into_buffer(self) -> String {
+        self.text
     }
 
     fn open_member(&mut self, name: &str, begin: char, end: char) -> Mark {
@@ -128,7 +134,8 @@ mod tests {
         leftovers.close(element);
         leftovers.close(list);
         leftovers.close(object);
-        assert_eq!(leftovers.finish().0, None);
+        leftovers.finish();
+        assert_eq!(leftovers.text(), None);
     }
 
     #[test]
@@ -149,8 +156,9 @@ mod tests {
         }
         leftovers.put_element(&text);
         leftovers.close(list);
-        let written = leftovers.finish().0.unwrap();
+        leftovers.finish();
+        let written = leftovers.text().unwrap();
         assert_eq!(written, r#"{"a\"":"[{","c":[{"Id":true,"x":null},"[{"]}"#);
-        assert_eq!(Json::leaked(&written).unwrap().to_canonical(), written);
+        assert_eq!(Json::leaked(written).unwrap().to_canonical(), written);
     }
 }

@@ -74,7 +74,7 @@ pub(super) enum Reading<T> {
 pub(super) struct Row<'j, 't> {
     pub(super) cells: [Cell<'j>; COLUMN_COUNT],
     pub(super) leftovers: Leftovers,
-    tally: &'t mut Tally,
+    pub(super) tally: &'t mut Tally,
 }
 
 impl<'j, 't> Row<'j, 't> {
@@ -121,7 +121,7 @@ impl<'j, 't> Row<'j, 't> {
     }
 
     pub(super) fn is_null(&self, column: Column) -> bool {
-        *self.cell(column) == Cell::Null
+        matches!(self.cell(column), Cell::Null)
     }
 
     /// Reads a member into its column. Where the column already has another value, from another

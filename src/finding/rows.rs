@@ -119,45 +119,53 @@ impl RowsBuilder {
         tally: &mut Tally,
     ) -> Result<(), Refusal> {
         assert!(self.bytes < BATCH_BYTES_MAX, "a full batch must be finished first");
-        let (cells, key) = self.assemble(found, place, span, tally)?;
-        self.bytes += self.row_bytes;
-        let row = self.keys.len();
-        for (column, cell) in self.columns.iter_mut().zip(&cells) {
-            self.bytes += column.set(row, cell);
+        // Filled in place: its cells are some kilobytes.
+        let mut row = Row::new(std::mem::take(&mut self.leftovers), tally);
+        let assembled = self.assemble(&mut row, found, place, span);
+        if let Ok(key) = &assembled {
+            self.bytes += self.row_bytes;
+            let index = self.keys.len();
+            for (column, cell) in self.columns.iter_mut().zip(&row.cells) {
+                self.bytes += column.set(index, cell);
+            }
+            if let Some(text) = row.leftovers.text()
+                && let Some(column) = self.columns.get_mut(Column::UnmappedJson as usize)
+            {
+                self.bytes += column.set(index, &Cell::Text(Cow::Borrowed(text)));
+            }
+            self.keys.push(*key);
         }
-        let unmapped = cells.into_iter().nth(Column::UnmappedJson as usize);
-        if let Some(Cell::Text(Cow::Owned(buffer))) = unmapped {
-            self.keep_buffer(buffer);
+        let buffer = row.leftovers.into_buffer();
+        if buffer.capacity() <= BUFFER_KEPT_MAX {
+            self.leftovers = buffer;
         }
-        self.keys.push(key);
-        Ok(())
+        assembled.map(|_| ())
     }
 
-    /// Puts one row together.
+    /// Puts one row together, but for what is left over, which stands beside the cells.
     pub(super) fn assemble<'j>(
         &mut self,
+        row: &mut Row<'j, '_>,
         found: &Found<'j>,
         place: &'j Place,
         span: &Span,
-        tally: &mut Tally,
-    ) -> Result<([Cell<'j>; COLUMN_COUNT], RowKey), Refusal> {
+    ) -> Result<RowKey, Refusal> {
         let body = found.body.as_object().ok_or_else(|| no_identity("the finding is no object"))?;
         let named = name(found, body)?;
         let clock = read_clock(found, body)?;
-        tally.by_shape.add(found.shape.name(), 1);
-        tally.account_unknown += u64::from(named.account.is_empty());
+        row.tally.by_shape.add(found.shape.name(), 1);
+        row.tally.account_unknown += u64::from(named.account.is_empty());
 
-        let mut row = Row::new(std::mem::take(&mut self.leftovers), tally);
-        fill_head(&mut row, found, &clock, &named, place, span);
+        fill_head(row, found, &clock, &named, place, span);
         match found.shape {
             Shape::Native => {
-                from_health::fill(&mut row, body, found.envelope.and_then(|event| event.region));
+                from_health::fill(row, body, found.envelope.and_then(|event| event.region));
             }
-            Shape::Asff => from_asff::fill(&mut row, found.body, body),
-            Shape::Ocsf => from_ocsf::fill(&mut row, found.body, body),
+            Shape::Asff => from_asff::fill(row, found.body, body),
+            Shape::Ocsf => from_ocsf::fill(row, found.body, body),
         }
-        let key = self.identify(&mut row, found, &clock, &named, span);
-        Ok((self.take_leftovers(row), key))
+        row.leftovers.finish();
+        Ok(self.identify(row, found, &clock, &named, span))
     }
 
     /// Hashes the finding and puts the hashes into its row.
@@ -187,24 +195,6 @@ impl RowsBuilder {
             backup: *row.cell(Column::Backup) == Cell::Bool(true),
             event_time_ms: clock.event_ms.unwrap_or(i64::MAX),
             ordinal: span.ordinal,
-        }
-    }
-
-    /// The cells of a row with what is left over among them; its buffer is used again.
-    fn take_leftovers<'j>(&mut self, row: Row<'j, '_>) -> [Cell<'j>; COLUMN_COUNT] {
-        let Row { mut cells, leftovers, .. } = row;
-        let (text, buffer) = leftovers.finish();
-        self.keep_buffer(buffer);
-        if let (Some(text), Some(cell)) = (text, cells.get_mut(Column::UnmappedJson as usize)) {
-            *cell = Cell::Text(Cow::Owned(text));
-        }
-        cells
-    }
-
-    /// Keeps a buffer for the next row.
-    fn keep_buffer(&mut self, buffer: String) {
-        if buffer.capacity() <= BUFFER_KEPT_MAX {
-            self.leftovers = buffer;
         }
     }
 

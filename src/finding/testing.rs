@@ -3,11 +3,11 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use crate::finding::columns::{COLUMN_COUNT, COLUMNS};
+use crate::finding::columns::{COLUMN_COUNT, COLUMNS, Column};
 use crate::finding::envelope::{Envelope, Found, Shape};
 use crate::finding::json::Json;
 use crate::finding::place::{Place, Span};
-use crate::finding::row::Cell;
+use crate::finding::row::{Cell, Row};
 use crate::finding::rows::{Refusal, RowKey, RowsBuilder};
 use crate::finding::tally::Tally;
 use crate::finding::time;
@@ -40,7 +40,11 @@ pub(super) fn assemble<'j>(
 ) -> Result<Assembled<'j>, Refusal> {
     let found = Found { shape, body, envelope };
     let place: &'static Place = Box::leak(Box::new(place()));
-    RowsBuilder::new().assemble(&found, place, &span(), tally)
+    let mut row = Row::new(String::new(), tally);
+    let key = RowsBuilder::new().assemble(&mut row, &found, place, &span())?;
+    let unmapped = row.leftovers.text().map(|text| Cell::Text(text.to_owned().into()));
+    row.set(Column::UnmappedJson, unmapped.unwrap_or_default());
+    Ok((row.cells, key))
 }
 
 /// The row of a finding, a line for each column that is not null, then what was counted. Hashes and

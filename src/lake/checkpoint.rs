@@ -1,6 +1,6 @@
 //! The ledger as a file, so that loading does not read the whole log.
 //!
-//! Open hours list their objects, closed ones only say what they add up to: some 60 bytes each as stored.
+//! Open hours list their objects, closed ones only say what they add up to: some 30 bytes each as stored.
 //!
 //! In: a ledger, or the bytes of `_healthtrail/checkpoints/<number>.json.zst`. Out: the other. It is
 //! JSON lines under zstd: a head, what the ledger holds, and an end that counts the lines. A checkpoint

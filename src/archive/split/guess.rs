@@ -35,9 +35,14 @@ impl Guess {
         Self { finders, style: 0, found: None, searched: 0, wasted: 0 }
     }
 
+    /// Whether few enough bytes before `start` were guessed at in vain.
+    pub(super) fn is_allowed(&self, start: u64) -> bool {
+        self.wasted <= start / 2 + WASTED_BYTES
+    }
+
     /// The probable end of the value that starts at `start`, if it is among the bytes.
     pub(super) fn end(&mut self, window: &Window, start: u64) -> Option<u64> {
-        if self.wasted > start / 2 + WASTED_BYTES {
+        if !self.is_allowed(start) {
             return None;
         }
         if self.found.is_none_or(|found| found < start) {

@@ -41,6 +41,9 @@ pub use crate::archive::split::repair::{Parsed, parse};
 /// How far the slow reader goes ahead at once.
 const ADVANCE_BYTES: u64 = 4 << 10;
 
+/// How far the beginning of the next document is waited for before a value's brackets are counted.
+const GUESS_BYTES: u64 = 256 << 10;
+
 /// How to split.
 #[derive(Debug, Clone, Copy)]
 pub struct SplitLimits {
@@ -105,7 +108,7 @@ enum State {
     /// In a value whose end is being looked for.
     Value { start: u64, bounds: Bounds, is_guessed: bool },
     /// In a value of a suspect region.
-    Suspect { start: u64 },
+    Suspect { start: u64, is_guessed: bool },
     /// In a value that is no JSON; its end, or a new beginning, is being looked for.
     Broken { start: u64, reason: Reason, detail: String, bounds: Bounds },
 }
@@ -158,7 +161,7 @@ impl Splitter {
         debug_assert!(!self.finished, "bytes after the end");
         let floor = match &self.state {
             State::Between | State::Junk { .. } => self.at,
-            State::Value { start, .. } | State::Suspect { start } => *start,
+            State::Value { start, .. } | State::Suspect { start, .. } => *start,
             State::Broken { bounds, .. } => bounds.at,
         };
         self.window.room(floor)
@@ -232,11 +235,19 @@ impl Splitter {
             }
             State::Value { start, bounds, is_guessed } => {
                 let (start, limit) = (*start, *start + self.document_bytes_max);
-                if !std::mem::replace(is_guessed, true)
-                    && let Some(end) = self.guess.end(&self.window, start)
-                    && end <= limit
-                {
-                    return Found::Guess(start..end);
+                if !*is_guessed {
+                    let guessed = self.guess.end(&self.window, start);
+                    let waits = !self.finished && self.guess.is_allowed(start);
+                    let seen = self.window.end() - start;
+                    // The next document may come with the next bytes. To look for a broken value's end by
+                    // its brackets may take all that one document may have.
+                    if guessed.is_none() && waits && seen < GUESS_BYTES.min(limit - start) {
+                        return Found::End;
+                    }
+                    *is_guessed = true;
+                    if let Some(end) = guessed.filter(|end| *end <= limit) {
+                        return Found::Guess(start..end);
+                    }
                 }
                 let before = bounds.at;
                 let end = bounds.run(&self.window, limit);
@@ -248,11 +259,18 @@ impl Splitter {
                     return Found::End;
                 }
                 self.suspect_until = self.suspect_until.max(limit.min(self.window.end()));
-                self.state = State::Suspect { start };
+                self.state = State::Suspect { start, is_guessed: true };
                 Found::Nothing
             }
-            State::Suspect { start } => {
+            State::Suspect { start, is_guessed } => {
                 let start = *start;
+                let limit = start + self.document_bytes_max;
+                if !std::mem::replace(is_guessed, true)
+                    && let Some(end) = self.guess.end(&self.window, start)
+                    && end <= limit
+                {
+                    return Found::Guess(start..end);
+                }
                 self.suspect(start)
             }
             State::Broken { .. } => self.broken(),
@@ -297,7 +315,7 @@ impl Splitter {
 
     fn value(&self, start: u64) -> State {
         if start < self.suspect_until {
-            State::Suspect { start }
+            State::Suspect { start, is_guessed: false }
         } else {
             State::Value { start, bounds: Bounds::new(start), is_guessed: false }
         }
@@ -346,7 +364,7 @@ impl Splitter {
         if doubt == Doubt::Syntax {
             // However much follows, it is no JSON.
             self.suspect_until = self.suspect_until.max(range.end);
-            self.state = State::Suspect { start: range.start };
+            self.state = State::Suspect { start: range.start, is_guessed: true };
         }
     }
 
@@ -354,7 +372,7 @@ impl Splitter {
     fn no_json(&mut self, range: &Range<u64>, error: JsonError) {
         if matches!(self.state, State::Value { .. }) {
             self.suspect_until = self.suspect_until.max(range.end);
-            self.state = State::Suspect { start: range.start };
+            self.state = State::Suspect { start: range.start, is_guessed: true };
             return;
         }
         // The strict reader found it valid; the parser has the last word.
