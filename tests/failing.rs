@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use globset::GlobSet;
 use healthtrail::archive::discover::DiscoverOptions;
+use healthtrail::job::options::RunOptions;
 use healthtrail::job::plan::{Archive, Hours};
 use healthtrail::job::progress::Progress;
-use healthtrail::job::run::{RunOptions, run};
+use healthtrail::job::run::run;
 use healthtrail::job::verify::{VerifyOptions, verify};
 use healthtrail::lake::draft::{Draft, Drafted};
 use healthtrail::lake::ledger::Ledger;

@@ -11,7 +11,7 @@ use super::values::{show_bytes, show_count};
 use super::{Outcome, printer};
 use crate::job::forget::selector::{Selector, from_lines};
 use crate::job::forget::{ForgetOptions, ForgetSummary, forget as job};
-use crate::job::run::UsageError;
+use crate::job::options::UsageError;
 use crate::store::open;
 
 /// Erase rows that the law wants erased, and keep them out of the lake from then on

@@ -26,7 +26,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::generate::GenerateError;
-use crate::job::run::UsageError;
+use crate::job::options::UsageError;
 use crate::lake::LakeError;
 use crate::store::{StoreError, StoreErrorKind};
 

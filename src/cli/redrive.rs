@@ -16,10 +16,10 @@ use super::run::{ProductsArg, archive, memory};
 use super::values::{self, printable, show_count};
 use super::{Outcome, printer};
 use crate::archive::discover::DiscoverOptions;
+use crate::job::options::RunOptions;
 use crate::job::plan::Hours;
 use crate::job::progress::Progress;
 use crate::job::redrive::{RedriveOptions, Redriven, redrive as job};
-use crate::job::run::RunOptions;
 use crate::store::open;
 
 /// Read again what was rejected or passed over, and commit what now succeeds

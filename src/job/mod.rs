@@ -9,6 +9,7 @@ pub mod forget;
 mod forgotten;
 pub mod ledger;
 mod memory;
+pub mod options;
 pub mod plan;
 pub mod progress;
 mod reading;

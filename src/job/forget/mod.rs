@@ -22,7 +22,7 @@ use crate::finding::identity::IDENTITY_VERSION;
 use crate::job::commit::catch_up;
 use crate::job::forget::search::{Hit, Search};
 use crate::job::forget::selector::{SELECTORS_MAX, Selector, Wanted};
-use crate::job::run::UsageError;
+use crate::job::options::UsageError;
 use crate::lake::config::LakeConfig;
 use crate::lake::draft::{Draft, Drafted};
 use crate::lake::erase::erase;

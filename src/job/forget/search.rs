@@ -14,7 +14,7 @@ use futures::{StreamExt as _, TryStreamExt as _};
 
 use crate::job::forget::quarantine;
 use crate::job::forget::selector::{Named, Wanted};
-use crate::job::run::UsageError;
+use crate::job::options::UsageError;
 use crate::lake::erase::look_through;
 use crate::lake::layout::{Partition, Table};
 use crate::lake::ledger::{Ledger, LedgerFile};

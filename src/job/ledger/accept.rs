@@ -12,8 +12,8 @@ use serde::Serialize;
 
 use super::{open_log, settings};
 use crate::job::commit::catch_up;
+use crate::job::options::UsageError;
 use crate::job::plan::Archive;
-use crate::job::run::UsageError;
 use crate::lake::draft::{Draft, Drafted};
 use crate::lake::ledger::{Ledger, Status};
 use crate::lake::log::{Log, random_id};

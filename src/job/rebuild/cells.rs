@@ -11,9 +11,9 @@ use std::sync::Arc;
 
 use anyhow::bail;
 
+use crate::job::options::UsageError;
 use crate::job::rebuild::Rebuild;
 use crate::job::rebuild::known::{Cell, cell_of};
-use crate::job::run::UsageError;
 use crate::lake::ids::IdSet;
 use crate::lake::layout::{Partition, PartitionBy, Table};
 use crate::lake::ledger::{Ledger, LedgerFile};

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::bail;
 use futures::TryStreamExt as _;
 
-use crate::job::run::UsageError;
+use crate::job::options::UsageError;
 use crate::lake::layout::{Partition, PartitionBy, Table, parse_part_key};
 use crate::lake::log::Log;
 use crate::lake::record::{Purpose, Record, Settings};

@@ -20,8 +20,8 @@ use serde::Serialize;
 
 use crate::finding::identity::IDENTITY_VERSION;
 use crate::job::commit::catch_up;
+use crate::job::options::UsageError;
 use crate::job::rebuild::known::{Carry, Cell, History, longer};
-use crate::job::run::UsageError;
 use crate::lake::config::LakeConfig;
 use crate::lake::draft::{Draft, Drafted};
 use crate::lake::layout::{PartitionBy, Table};
