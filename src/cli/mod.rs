@@ -54,7 +54,7 @@ pub enum Outcome {
     after_help = "Exit codes:\n  \
                   0  done, and nothing is wrong or missing\n  \
                   1  failed, and safe to run again as it is\n  \
-                  2  wrong usage, or no lake there; nothing was changed\n  \
+                  2  wrong usage, or a place that holds no lake; nothing was changed\n  \
                   3  done, but something was lost or is wrong: `run` could not read objects or rejected more \
                   than `--rejects-max` allows; `redrive` could not read objects, or they are gone; `verify` \
                   found damage that was not mended; `ledger` knows of objects that wait or of damaged files\n\n\
