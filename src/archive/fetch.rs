@@ -21,7 +21,7 @@ use crate::store::{GetOptions, Store, StoreError, StoreErrorKind, StoreResult};
 /// # Errors
 /// The store's, and one when fewer or more bytes came than were listed.
 pub async fn fetch(store: &dyn Store, key: &str, size: u64, etag: &str) -> StoreResult<Bytes> {
-    let options = GetOptions { range: None, if_match: Some(etag.to_owned()) };
+    let options = GetOptions::if_match(etag);
     let bytes = store.get(key, options).await?;
     whole(store, key, bytes, size)
 }
@@ -81,7 +81,7 @@ async fn fetch_range(
     range: Range<u64>,
 ) -> StoreResult<Bytes> {
     let expected = range.end - range.start;
-    let options = GetOptions { range: Some(range), if_match: Some(etag) };
+    let options = GetOptions::if_match(etag).range(range);
     let bytes = store.get(&key, options).await?;
     whole(store.as_ref(), &key, bytes, expected)
 }

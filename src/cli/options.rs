@@ -1,9 +1,11 @@
 //! Options that several commands share: how to reach archives and lakes.
 
-use clap::Args;
-use clap::builder::FalseyValueParser;
+use std::time::Duration;
 
-use crate::store::{S3Options, StoreOptions};
+use clap::Args;
+use clap::builder::{FalseyValueParser, RangedU64ValueParser};
+
+use crate::store::{Patience, S3Options, StoreOptions};
 
 /// How to reach the stores.
 #[derive(Debug, Clone, Args)]
@@ -47,6 +49,44 @@ pub(super) struct StoreArgs {
         help_heading = "S3"
     )]
     pub(super) request_payer: bool,
+
+    /// How often a request is sent before it counts as failed
+    ///
+    /// What is throttled, refused for a moment, or not answered is sent again after a pause, which is
+    /// random and doubles each time. `AWS_MAX_ATTEMPTS` and `AWS_RETRY_MODE` are not read.
+    #[arg(
+        long,
+        value_name = "COUNT",
+        env = "HEALTHTRAIL_S3_ATTEMPTS",
+        default_value_t = 5,
+        value_parser = RangedU64ValueParser::<u32>::new().range(1..=20),
+        help_heading = "S3"
+    )]
+    pub(super) s3_attempts: u32,
+
+    /// The first pause before a request is sent again, in milliseconds; it doubles up to 20 s
+    #[arg(
+        long,
+        value_name = "MILLISECONDS",
+        env = "HEALTHTRAIL_S3_PAUSE_MS",
+        default_value_t = 1_000,
+        value_parser = RangedU64ValueParser::<u64>::new().range(..=20_000),
+        help_heading = "S3"
+    )]
+    pub(super) s3_pause_ms: u64,
+
+    /// Seconds that one answer is waited for; a body gets one more for each 64 KiB
+    ///
+    /// A body may stand still for a third of it, and a copy on the server takes up to five times as long.
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        env = "HEALTHTRAIL_S3_ANSWER_SECONDS",
+        default_value_t = 60,
+        value_parser = RangedU64ValueParser::<u64>::new().range(1..=3_600),
+        help_heading = "S3"
+    )]
+    pub(super) s3_answer_seconds: u64,
 }
 
 impl StoreArgs {
@@ -68,6 +108,11 @@ impl StoreArgs {
         S3Options {
             endpoint_url: self.endpoint_url.clone(),
             expected_bucket_owner: self.owner(uri),
+            patience: Patience {
+                attempts: self.s3_attempts,
+                pause: Duration::from_millis(self.s3_pause_ms),
+                answer: Duration::from_secs(self.s3_answer_seconds),
+            },
             ..S3Options::default()
         }
     }

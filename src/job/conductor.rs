@@ -21,8 +21,14 @@ use crate::job::reading::{ChunkRows, Reading, ReadingContext};
 use crate::job::salvage::Salvage;
 use crate::job::summary::{FAILED_OBJECTS_MAX, FailedObject, Summary};
 use crate::job::wave::Wave;
+use crate::lake::error::{LakeError, LakeResult};
 use crate::lake::layout::Table;
 use crate::store::StoreError;
+use crate::store::StoreErrorKind::Unavailable;
+
+/// So many objects in a row without an answer from their store end the run: each of them took all its
+/// retries, and a million more would take weeks.
+const UNANSWERED_MAX: usize = 64;
 
 /// Moves a run from wave to wave.
 pub(super) struct Conductor<'a> {
@@ -38,6 +44,8 @@ pub(super) struct Conductor<'a> {
     again: VecDeque<Vec<usize>>,
     /// Objects that broke off after pieces of theirs were staged: not tried again in this run.
     broken: HashMap<usize, StoreError>,
+    /// How many objects in a row were not answered for.
+    unanswered: usize,
 }
 
 /// What is read and not committed yet.
@@ -60,7 +68,8 @@ impl<'a> Conductor<'a> {
     ) -> Self {
         let settled = vec![false; committer.plan.len()];
         let (again, broken) = (VecDeque::new(), HashMap::new());
-        Self { options, begun, committer, summary, settled, left: 0, again, broken }
+        let (left, unanswered) = (0, 0);
+        Self { options, begun, committer, summary, settled, left, again, broken, unanswered }
     }
 
     /// Takes another plan, when the first was read: what rejects have kept of objects that are gone.
@@ -96,6 +105,7 @@ impl<'a> Conductor<'a> {
                 self.commit(std::mem::take(&mut open)).await?;
                 continue;
             };
+            let silence = self.silence(&chunk);
             if !self.take_chunk(&reading, &mut open, chunk).await? {
                 self.read_again(std::mem::take(&mut open));
             } else if self.is_full(&open.wave) {
@@ -104,7 +114,33 @@ impl<'a> Conductor<'a> {
                     return Ok(());
                 }
             }
+            if let Some(error) = silence {
+                // What was read before is kept.
+                if !open.wave.is_empty() {
+                    self.commit(open).await?;
+                }
+                return Err(error);
+            }
         }
+    }
+
+    /// The run's end, when a store no longer answers for its objects.
+    fn silence(&mut self, chunk: &ChunkRows) -> Option<anyhow::Error> {
+        let unanswered = |(_, error): &&(usize, StoreError)| error.kind == Unavailable;
+        if chunk.failed.iter().all(|failed| !unanswered(&failed)) || !chunk.finished.is_empty() {
+            self.unanswered = 0;
+            return None;
+        }
+        self.unanswered += chunk.failed.iter().filter(unanswered).count();
+        if self.unanswered < UNANSWERED_MAX {
+            return None;
+        }
+        let (_, last) = chunk.failed.iter().rfind(unanswered)?;
+        Some(anyhow::Error::from(last.clone()).context(format!(
+            "the last {} objects in a row had no answer, so the run ends here; what was read before is \
+             committed; run again when the store answers",
+            self.unanswered
+        )))
     }
 
     /// Reads a chunk to its end into the open wave. What is more than a wave may hold is sorted and
@@ -276,8 +312,13 @@ impl<'a> Conductor<'a> {
     pub(super) async fn finish(mut self) -> anyhow::Result<Summary> {
         let left = self.left + self.unsettled();
         let committer = &mut self.committer;
-        committer.log.checkpoint(&mut committer.ledger).await?;
-        committer.log.sweep(committer.ledger.version()).await?;
+        // All is in the lake by now, and the next run does both.
+        passing(
+            committer.log.checkpoint(&mut committer.ledger).await,
+            "a checkpoint is not written",
+        )?;
+        let swept = committer.log.sweep(committer.ledger.version()).await;
+        passing(swept, "what is staged of finished commits is not deleted")?;
         let summary = &mut self.summary;
         summary.objects.left += left;
         summary.deadline_reached &= left > 0;
@@ -294,4 +335,14 @@ impl<'a> Conductor<'a> {
         })?;
         Ok(self.summary)
     }
+}
+
+/// Trouble of the store with what is only tidied up is a warning.
+fn passing<T>(tidied: LakeResult<T>, what: &str) -> LakeResult<()> {
+    match tidied {
+        Err(LakeError::Store(error)) => tracing::warn!("{what}; the next run does it: {error}"),
+        Err(error) => return Err(error),
+        Ok(_) => {}
+    }
+    Ok(())
 }

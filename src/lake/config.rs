@@ -38,7 +38,7 @@ struct Numbers {
 impl LakeConfig {
     /// Reads the lake's settings, or `None` when there is no lake yet.
     pub async fn open(store: &dyn Store, identity: u32) -> LakeResult<Option<Self>> {
-        match store.get(CONFIG, GetOptions::default()).await {
+        match store.get(CONFIG, GetOptions::own()).await {
             Ok(bytes) => Self::parse(&bytes, identity).map(Some),
             Err(error) if error.kind == StoreErrorKind::NotFound => Ok(None),
             Err(error) => Err(error.into()),

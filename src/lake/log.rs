@@ -44,7 +44,9 @@ use crate::store::{GetOptions, Store, StoreError, StoreErrorKind};
 
 /// How often the same conditional write is sent before its fate counts as unknown; the store has
 /// retried each of them already.
-pub(super) const ATTEMPTS: usize = 8;
+const ATTEMPTS: usize = 8;
+/// The same when there was no answer, or the server was too busy: each time may take minutes.
+const ATTEMPTS_UNANSWERED: usize = 2;
 /// Records read at once while catching up; it grows to this while there are more. A record with as many
 /// objects as it may hold is some 5 MB of JSON.
 const READ_AHEAD_MAX: u64 = 8;
@@ -118,9 +120,14 @@ impl Log {
     pub async fn load(&self) -> LakeResult<Ledger> {
         for number in self.checkpoints().await? {
             let key = checkpoint_key(number);
-            let read = match self.get(&key).await? {
-                None => Err("it is gone".to_owned()),
-                Some(bytes) => checkpoint::decode(&bytes, number),
+            let read = match self.get(&key).await {
+                Ok(None) => Err("it is gone".to_owned()),
+                Ok(Some(bytes)) => checkpoint::decode(&bytes, number),
+                // Its bytes are not those that were written.
+                Err(LakeError::Store(error)) if error.kind == StoreErrorKind::Other => {
+                    Err(error.to_string())
+                }
+                Err(error) => return Err(error),
             };
             match read {
                 Ok(ledger) if self.is_of_this_log(&ledger).await? => return Ok(ledger),
@@ -317,7 +324,7 @@ impl Log {
             let Err(error) = self.store.put_new(&key, bytes.clone(), &sha256).await else {
                 return Ok(Committed::Won);
             };
-            let again = attempt < ATTEMPTS;
+            let again = is_to_be_sent_again(&error, attempt);
             // A conflict says that a write of this key is under way; the same write settles it.
             if error.kind == StoreErrorKind::Conflict && again {
                 continue;
@@ -325,7 +332,7 @@ impl Log {
             match self.record(record.number).await {
                 Ok(Some(held)) if held.commit_id == record.commit_id => return Ok(Committed::Won),
                 Ok(Some(_)) => return Ok(Committed::Lost),
-                Ok(None) if again && may_pass(&error) => {}
+                Ok(None) if again => {}
                 Err(LakeError::Store(unread)) if again && unread.kind.is_passing() => {}
                 Ok(None) | Err(LakeError::Store(_)) => {
                     return Err(LakeError::Undecided { key, cause: error });
@@ -376,7 +383,7 @@ impl Log {
     }
 
     pub(super) async fn get(&self, key: &str) -> LakeResult<Option<Bytes>> {
-        match self.store.get(key, GetOptions::default()).await {
+        match self.store.get(key, GetOptions::own()).await {
             Ok(bytes) => Ok(Some(bytes)),
             Err(error) if error.kind == StoreErrorKind::NotFound => Ok(None),
             Err(error) => Err(error.into()),
@@ -389,10 +396,14 @@ pub fn random_id() -> String {
     id_text(rand::random())
 }
 
-/// Whether the same write may fare better when it is sent again. `Precondition` without an object is
+/// Whether the same write may fare better after so many attempts. `Precondition` without an object is
 /// such a case: a write that was under way and was given up.
-pub(super) fn may_pass(error: &StoreError) -> bool {
-    error.kind.is_passing() || error.kind == StoreErrorKind::Precondition
+pub(super) fn is_to_be_sent_again(error: &StoreError, attempts: usize) -> bool {
+    match error.kind {
+        StoreErrorKind::Unavailable => attempts < ATTEMPTS_UNANSWERED,
+        StoreErrorKind::Conflict | StoreErrorKind::Precondition => attempts < ATTEMPTS,
+        _ => false,
+    }
 }
 
 pub(super) fn sha256_of(bytes: &[u8]) -> String {
@@ -550,7 +561,7 @@ mod tests {
         assert_eq!(error.key(), record_key(1));
         assert!(error.to_string().contains("run again"), "{error}");
         let tries = store.operations().iter().filter(|op| op.name == "put_new").count();
-        assert_eq!(tries, ATTEMPTS);
+        assert_eq!(tries, ATTEMPTS_UNANSWERED);
     }
 
     #[tokio::test]

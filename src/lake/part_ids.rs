@@ -157,7 +157,7 @@ pub(super) async fn fetch(
         if range.start >= range.end || range.end > file.bytes {
             return Err(LakeError::damaged(&file.key, "has a footer that points outside of it"));
         }
-        let options = GetOptions { range: Some(range.clone()), if_match: None };
+        let options = GetOptions::default().range(range.clone());
         let bytes = store.get(&file.key, options).await.map_err(|error| match error.kind {
             StoreErrorKind::NotFound => LakeError::damaged(&file.key, "is gone"),
             _ => LakeError::Store(error),

@@ -16,7 +16,7 @@ pub use faulty::{Effect, Fault, Faulty, Operation};
 pub use folder::Folder;
 pub use memory::Memory;
 pub use open::{StoreOptions, open};
-pub use s3::{S3, S3Options};
+pub use s3::{Patience, S3, S3Options};
 
 use std::fmt::Debug;
 use std::ops::Range;
@@ -51,6 +51,9 @@ pub struct GetOptions {
     pub range: Option<Range<u64>>,
     /// Only if the object still has this etag; else [`StoreErrorKind::Precondition`].
     pub if_match: Option<String>,
+    /// It is an object that [`Store::put`] or [`Store::put_new`] wrote: read whole, its bytes must fit
+    /// the SHA-256 that is kept with them. For what is read in ranges the caller must know better.
+    pub own: bool,
 }
 
 /// What a caller can do about a [`StoreError`].
@@ -165,7 +168,12 @@ impl StoreErrorKind {
 impl GetOptions {
     /// Only if the object still has this etag.
     pub fn if_match(etag: impl Into<String>) -> Self {
-        Self { range: None, if_match: Some(etag.into()) }
+        Self { if_match: Some(etag.into()), ..Self::default() }
+    }
+
+    /// An object that this program wrote.
+    pub fn own() -> Self {
+        Self { own: true, ..Self::default() }
     }
 
     /// The same, and only these bytes.

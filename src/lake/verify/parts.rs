@@ -82,7 +82,7 @@ async fn hash(store: &dyn Store, key: &str, size: u64) -> LakeResult<Option<Stri
     let mut start = 0;
     while start < size {
         let end = size.min(start + RANGE_BYTES);
-        let options = GetOptions { range: Some(start..end), if_match: None };
+        let options = GetOptions::default().range(start..end);
         match store.get(key, options).await {
             Ok(bytes) => hasher.update(&bytes),
             Err(error) if error.kind == StoreErrorKind::NotFound => return Ok(None),

@@ -23,23 +23,54 @@ use aws_sdk_s3::error::BoxError;
 
 use crate::store::uri;
 
-/// How often one request is sent, and one body read.
-pub(super) const ATTEMPTS: u32 = 5;
-/// The first pause before something is sent again; it doubles each time, up to 20 s.
-pub(super) const PAUSE: Duration = Duration::from_secs(1);
-/// Time until an answer begins, beside what a body needs.
-pub(super) const ANSWER: Duration = Duration::from_mins(1);
-/// Time for a copy on the server: it moves up to 5 GiB before it answers.
-pub(super) const COPY: Duration = Duration::from_mins(15);
 /// Time for a connection, the handshake included.
 const CONNECT: Duration = Duration::from_secs(10);
-/// How long a body may stand still.
-const STALL: Duration = Duration::from_secs(20);
+/// The longest pause before something is sent again.
+const LONGEST_PAUSE: Duration = Duration::from_secs(20);
 /// A body slower than this over its whole length counts as broken.
 const SLOWEST_BYTES_PER_SECOND: u64 = 64 << 10;
 /// Tokens for retries, five each: a whole set of fetches may be throttled at once while S3 splits a
 /// busy prefix, and the SDK's 500 would turn that into failed objects.
 const RETRY_TOKENS: usize = 10_000;
+
+/// How long a server is waited for, and how often it is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// How often one request is sent, and one body read; at least 1.
+    pub attempts: u32,
+    /// The first pause before something is sent again; it doubles each time, up to 20 s.
+    pub pause: Duration,
+    /// Time until an answer has come, beside what a body needs by its length.
+    pub answer: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { attempts: 5, pause: Duration::from_secs(1), answer: Duration::from_mins(1) }
+    }
+}
+
+impl Patience {
+    /// Time for a copy on the server, which moves all bytes before it answers.
+    pub(super) fn copy(&self) -> Duration {
+        self.answer * 5
+    }
+
+    /// How long a body may stand still.
+    fn stall(&self) -> Duration {
+        self.answer / 3
+    }
+
+    fn connect(&self) -> Duration {
+        CONNECT.min(self.answer)
+    }
+
+    /// The pause after an attempt, counted from 1: random, and twice as long each time.
+    pub(super) fn backoff(&self, attempt: u32) -> Duration {
+        let doubled = self.pause.saturating_mul(2_u32.saturating_pow(attempt - 1));
+        doubled.min(LONGEST_PAUSE).mul_f64(0.5 + rand::random::<f64>() / 2.0)
+    }
+}
 
 /// What a store on S3 needs beside its address.
 #[derive(Debug, Clone, Default)]
@@ -56,6 +87,8 @@ pub struct S3Options {
     pub sse_kms_key: Option<String>,
     /// Pay for requests to a requester-pays bucket.
     pub request_payer: bool,
+    /// Time limits and retries.
+    pub patience: Patience,
 }
 
 /// How an error of [`NoClearText`] is known again.
@@ -63,7 +96,9 @@ pub(super) const NO_CLEAR_TEXT: &str = "NoClearText";
 
 /// The settings of the default chain: environment, profile, and the machine's role.
 pub(super) async fn load_settings(options: &S3Options) -> SdkConfig {
-    let mut loader = aws_config::defaults(BehaviorVersion::latest());
+    // Read from the environment, a value that makes no sense would end the program in the SDK.
+    let mut loader =
+        aws_config::defaults(BehaviorVersion::latest()).retry_config(retries(options.patience));
     if let Some(profile) = &options.profile {
         loader = loader.profile_name(profile);
     }
@@ -76,26 +111,26 @@ pub(super) async fn load_settings(options: &S3Options) -> SdkConfig {
     loader.load().await
 }
 
-/// Sets limits and retries; `pause` is [`PAUSE`] but in tests.
-pub(super) fn tune(builder: Builder, sent: &Arc<Sent>, pause: Duration) -> Builder {
+fn retries(patience: Patience) -> RetryConfig {
+    RetryConfig::standard()
+        .with_max_attempts(patience.attempts)
+        .with_initial_backoff(patience.pause)
+        .with_max_backoff(LONGEST_PAUSE)
+}
+
+/// Sets limits and retries.
+pub(super) fn tune(builder: Builder, sent: &Arc<Sent>, patience: Patience) -> Builder {
     let tokens = TokenBucket::builder().capacity(RETRY_TOKENS).build();
     builder
-        .retry_config(
-            RetryConfig::standard().with_max_attempts(ATTEMPTS).with_initial_backoff(pause),
-        )
+        .retry_config(retries(patience))
         .retry_partition(RetryPartition::custom("healthtrail").token_bucket(tokens).build())
-        .retry_classifier(TooManyRequests)
-        .timeout_config(
-            TimeoutConfig::builder()
-                .connect_timeout(CONNECT)
-                .operation_attempt_timeout(ANSWER)
-                .build(),
-        )
+        .retry_classifier(PassingStatus)
+        .timeout_config(limit(patience, patience.answer))
         .stalled_stream_protection(
             StalledStreamProtectionConfig::enabled()
                 .upload_enabled(true)
                 .download_enabled(true)
-                .grace_period(STALL)
+                .grace_period(patience.stall())
                 .build(),
         )
         .interceptor(CountSent(Arc::clone(sent)))
@@ -103,21 +138,20 @@ pub(super) fn tune(builder: Builder, sent: &Arc<Sent>, pause: Duration) -> Build
 }
 
 /// Another limit for one attempt of one request.
-pub(super) fn attempt_limit(limit: Duration) -> Builder {
-    let timeouts =
-        TimeoutConfig::builder().connect_timeout(CONNECT).operation_attempt_timeout(limit).build();
-    Builder::new().timeout_config(timeouts)
+pub(super) fn attempt_limit(patience: Patience, attempt: Duration) -> Builder {
+    Builder::new().timeout_config(limit(patience, attempt))
+}
+
+fn limit(patience: Patience, attempt: Duration) -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .connect_timeout(patience.connect())
+        .operation_attempt_timeout(attempt)
+        .build()
 }
 
 /// How long so many bytes may take.
 pub(super) fn transfer_time(bytes: u64) -> Duration {
     Duration::from_secs(bytes / SLOWEST_BYTES_PER_SECOND)
-}
-
-/// The pause after an attempt, counted from 1: random, and twice as long each time.
-pub(super) fn backoff(first: Duration, attempt: u32) -> Duration {
-    let longest = first * 2_u32.saturating_pow(attempt - 1);
-    longest.mul_f64(0.5 + rand::random::<f64>() / 2.0)
 }
 
 /// Requests sent, and operations that sent them: the difference was sent again.
@@ -164,18 +198,21 @@ impl Intercept for CountSent {
     }
 }
 
-/// Other servers than AWS throttle with 429, which the SDK does not know as passing.
+/// What the SDK does not know as passing: 429, with which other servers than AWS throttle, and 409, with
+/// which S3 says that another request for the key is under way and this one is to be sent again
+/// (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-error-response.html>).
 #[derive(Debug)]
-struct TooManyRequests;
+struct PassingStatus;
 
-impl ClassifyRetry for TooManyRequests {
+impl ClassifyRetry for PassingStatus {
     fn name(&self) -> &'static str {
-        "TooManyRequests"
+        "PassingStatus"
     }
 
     fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
         match context.response().map(|response| response.status().as_u16()) {
             Some(429) => RetryAction::throttling_error(),
+            Some(409) => RetryAction::transient_error(),
             _ => RetryAction::NoActionIndicated,
         }
     }
@@ -207,10 +244,13 @@ mod tests {
 
     #[test]
     fn pauses_grow_and_differ() {
-        for attempt in 1..ATTEMPTS {
-            let longest = PAUSE * 2_u32.pow(attempt - 1);
-            let pause = backoff(PAUSE, attempt);
-            assert!(pause >= longest / 2 && pause <= longest, "{attempt}: {pause:?}");
+        let patience = Patience::default();
+        for (attempt, seconds) in (1..).zip([1, 2, 4, 8, 16, 20, 20]) {
+            let longest = Duration::from_secs(seconds);
+            let pauses: Vec<_> = (0..20).map(|_| patience.backoff(attempt)).collect();
+            let fit = |pause: &Duration| *pause >= longest / 2 && *pause <= longest;
+            assert!(pauses.iter().all(fit), "{attempt}: {pauses:?}");
+            assert!(pauses.iter().any(|pause| *pause != pauses[0]), "{attempt}: {pauses:?}");
         }
     }
 

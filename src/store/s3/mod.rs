@@ -1,19 +1,18 @@
 //! A store in a prefix of an S3 bucket, or of a server that speaks S3.
 //!
 //! In: keys and bytes. Out: what the bucket holds. Wrong: what `StoreErrorKind` lists, each with
-//! code, status, request id and a hint. Requests are sent up to five times, with growing, jittered
-//! pauses; bodies, which the SDK does not retry, are read anew from here. Only this folder names
+//! code, status, request id and a hint. Requests are sent up to five times ([`Patience`]), with growing,
+//! jittered pauses; bodies, which the SDK does not retry, are read anew from here. Only this folder names
 //! the AWS SDK.
 
 mod answer;
 mod client;
 mod error;
+mod listing;
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::http::HttpResponse;
@@ -36,12 +35,13 @@ use self::answer::{
     RESERVED_BYTES_MAX, SHA256, answer, code, head_meta, listed_meta, quote, range_header,
     read_body, status,
 };
-pub use self::client::S3Options;
-use self::client::{
-    ANSWER, ATTEMPTS, COPY, PAUSE, Sent, attempt_limit, backoff, load_settings, transfer_time, tune,
-};
+pub use self::client::{Patience, S3Options};
+use self::client::{Sent, attempt_limit, load_settings, transfer_time, tune};
 use self::error::{Answer, Reached, Request, explain};
-use super::{GetOptions, ObjectMeta, Store, StoreError, StoreErrorKind, StoreResult, uri};
+use self::listing::Listing;
+use super::{
+    GetOptions, ObjectMeta, Store, StoreError, StoreErrorKind, StoreResult, sha256_hex, uri,
+};
 
 /// Where a bucket is looked for when nothing names a Region.
 const DEFAULT_REGION: &str = "us-east-1";
@@ -58,7 +58,6 @@ pub struct S3 {
     is_foreign: bool,
     sent: Arc<Sent>,
     bodies_again: AtomicU64,
-    pause: Duration,
 }
 
 impl S3 {
@@ -80,30 +79,23 @@ impl S3 {
         let is_foreign = sdk.endpoint_url().is_some();
         let mut region = sdk.region().map_or(DEFAULT_REGION, Region::as_ref).to_owned();
         let builder = Builder::from(&sdk).force_path_style(is_foreign);
-        let mut store = Self::new(bucket, prefix, options.clone(), builder.clone(), &region, PAUSE);
+        let mut store = Self::new(bucket, prefix, options.clone(), builder.clone(), &region);
         store.is_foreign = is_foreign;
         let found = store.find_region().await?;
         if let Some(found) =
             found.filter(|found| *found != region && !is_foreign && options.region.is_none())
         {
             region = found;
-            store = Self::new(bucket, prefix, options.clone(), builder, &region, PAUSE);
+            store = Self::new(bucket, prefix, options.clone(), builder, &region);
         }
         Ok(store)
     }
 
-    fn new(
-        bucket: &str,
-        prefix: &str,
-        options: S3Options,
-        builder: Builder,
-        region: &str,
-        pause: Duration,
-    ) -> Self {
+    fn new(bucket: &str, prefix: &str, options: S3Options, builder: Builder, region: &str) -> Self {
         let sent = Arc::<Sent>::default();
         let builder = builder.region(Region::new(region.to_owned()));
         Self {
-            client: Client::from_conf(tune(builder, &sent, pause).build()),
+            client: Client::from_conf(tune(builder, &sent, options.patience).build()),
             bucket: bucket.to_owned(),
             prefix: if prefix.is_empty() { String::new() } else { format!("{prefix}/") },
             base_uri: base_uri(bucket, prefix),
@@ -111,7 +103,6 @@ impl S3 {
             is_foreign: false,
             sent,
             bodies_again: AtomicU64::new(0),
-            pause,
         }
     }
 
@@ -248,13 +239,14 @@ impl S3 {
                 Err(error) if status(&error) == 416 => return Ok(Bytes::new()),
                 Err(error) => return Err(self.error(request, key, &error)),
             };
+            let patience = self.options.patience;
             match self.collect(request, key, options, output).await {
-                Err(error) if error.kind == StoreErrorKind::Unavailable && attempt < ATTEMPTS => {
+                Err((_, Again::Yes)) if attempt < patience.attempts => {
                     self.bodies_again.fetch_add(1, Ordering::Relaxed);
-                    tokio::time::sleep(backoff(self.pause, attempt)).await;
+                    tokio::time::sleep(patience.backoff(attempt)).await;
                     attempt += 1;
                 }
-                other => return other,
+                other => return other.map_err(|(error, _)| error),
             }
         }
     }
@@ -269,38 +261,48 @@ impl S3 {
     }
 
     /// The body as one piece; [`StoreErrorKind::Unavailable`] when it broke off, stood still, or
-    /// does not fit its checksum.
+    /// does not fit its checksum, and whether to read it again.
     async fn collect(
         &self,
         request: Request,
         key: &str,
         options: &GetOptions,
         output: GetObjectOutput,
-    ) -> StoreResult<Bytes> {
+    ) -> Result<Bytes, (StoreError, Again)> {
         let announced = output.content_length().and_then(|length| u64::try_from(length).ok());
         let broken = |message: String| {
             let message = format!("the body broke off, after all retries: {message}");
-            StoreError::new(StoreErrorKind::Unavailable, request.verb(), self.uri(key), message)
+            let kind = StoreErrorKind::Unavailable;
+            (StoreError::new(kind, request.verb(), self.uri(key), message), Again::Yes)
         };
+        let kept = output.metadata().and_then(|metadata| metadata.get(SHA256)).cloned();
         let asked = options.range.as_ref().map(|range| range.end - range.start);
         if let (Some(announced), Some(asked)) = (announced, asked)
             && announced > asked
         {
             let message = format!("the server gave {announced} bytes where {asked} were asked for");
-            return Err(self.other(request, key, message));
+            return Err((self.other(request, key, message), Again::No));
         }
-        let limit = ANSWER + transfer_time(announced.unwrap_or(RESERVED_BYTES_MAX));
+        let limit =
+            self.options.patience.answer + transfer_time(announced.unwrap_or(RESERVED_BYTES_MAX));
         let bytes = match tokio::time::timeout(limit, read_body(output.body, announced)).await {
             Ok(Ok(bytes)) => bytes,
             Ok(Err(message)) => return Err(broken(message)),
             Err(_) => return Err(broken(format!("slower than {} s", limit.as_secs()))),
         };
-        match announced {
-            Some(announced) if announced != bytes.len() as u64 => {
-                Err(broken(format!("{} of {announced} bytes", bytes.len())))
-            }
-            _ => Ok(bytes),
+        if let Some(announced) = announced.filter(|announced| *announced != bytes.len() as u64) {
+            return Err(broken(format!("{} of {announced} bytes", bytes.len())));
         }
+        if options.own
+            && options.range.is_none()
+            && kept.is_some_and(|kept| {
+                uri::sha256_bytes(&kept).is_some() && kept != sha256_hex(&bytes)
+            })
+        {
+            let message = "the bytes do not fit the SHA-256 kept with them, after all retries";
+            return Err((self.other(request, key, message), Again::Yes));
+        }
+        Ok(bytes)
     }
 
     async fn put_object(
@@ -314,7 +316,8 @@ impl S3 {
             let message = "the sha256 is not 64 lower-case hex digits";
             return Err(self.other(Request::Put, key, message));
         };
-        let limit = ANSWER + transfer_time(bytes.len() as u64);
+        let patience = self.options.patience;
+        let limit = patience.answer + transfer_time(bytes.len() as u64);
         let request = self
             .client
             .put_object()
@@ -330,7 +333,7 @@ impl S3 {
             .body(ByteStream::from(bytes));
         adjust(request)
             .customize()
-            .config_override(attempt_limit(limit))
+            .config_override(attempt_limit(patience, limit))
             .send()
             .await
             .map_err(|error| self.error(Request::Put, key, &error))?;
@@ -359,7 +362,7 @@ impl S3 {
             .set_expected_source_bucket_owner(self.owner())
             .set_request_payer(self.payer())
             .customize()
-            .config_override(attempt_limit(COPY))
+            .config_override(attempt_limit(self.options.patience, self.options.patience.copy()))
             .send()
             .await
             .map_err(|error| {
@@ -457,32 +460,11 @@ impl Store for S3 {
     }
 }
 
-/// A listing between two pages.
-#[derive(Debug, Default)]
-struct Listing {
-    entries: VecDeque<StoreResult<ObjectMeta>>,
-    token: Option<String>,
-    is_complete: bool,
-}
-
-impl Listing {
-    fn take(&mut self, store: &S3, page: &ListObjectsV2Output) {
-        let is_encoded = page.encoding_type() == Some(&EncodingType::Url);
-        let entries = page.contents().iter().map(|object| store.entry(object, is_encoded));
-        self.entries.extend(entries);
-        // Only this tells whether more follows: a page may hold fewer keys than it could.
-        if page.is_truncated() != Some(true) {
-            self.is_complete = true;
-            return;
-        }
-        let token = page.next_continuation_token().map(str::to_owned);
-        if token.is_none() || token == self.token {
-            let message = "the server says that more follows, but not where";
-            self.entries.push_back(Err(store.other(Request::List, "", message)));
-            self.is_complete = true;
-        }
-        self.token = token;
-    }
+/// Whether a body that cannot be used is worth being read again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Again {
+    Yes,
+    No,
 }
 
 fn base_uri(bucket: &str, prefix: &str) -> String {

@@ -4,6 +4,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::AtomicBool;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_sdk_s3::config::{BehaviorVersion, Credentials};
@@ -56,7 +57,9 @@ impl Server {
             .behavior_version(BehaviorVersion::latest())
             .endpoint_url(&self.url)
             .force_path_style(true);
-        S3::new("bucket", "pre fix", options, builder, "eu-west-1", Duration::ZERO)
+        let patience = Patience { pause: Duration::ZERO, ..options.patience };
+        let options = S3Options { patience, ..options };
+        S3::new("bucket", "pre fix", options, builder, "eu-west-1")
     }
 }
 
@@ -175,7 +178,6 @@ async fn what_will_not_pass_is_told_at_once() {
     for (status, code, expected) in [
         ("403 Forbidden", "AccessDenied", StoreErrorKind::Denied),
         ("412 Precondition Failed", "PreconditionFailed", StoreErrorKind::Precondition),
-        ("409 Conflict", "ConditionalRequestConflict", StoreErrorKind::Conflict),
     ] {
         let server = Server::start(vec![failure(status, code)]);
         let store = server.store(S3Options::default());
@@ -184,6 +186,44 @@ async fn what_will_not_pass_is_told_at_once() {
         assert!(error.message.contains(&format!("({code}, HTTP ")), "{error}");
         assert!(error.message.contains("request R7)"), "{error}");
         assert_eq!((store.retries(), server.requests().len()), (0, 1));
+    }
+}
+
+#[tokio::test]
+async fn a_conflict_is_sent_again() {
+    let conflict = failure("409 Conflict", "ConditionalRequestConflict");
+    let server = Server::start(vec![conflict.clone(), conflict.clone(), ANY.to_owned()]);
+    let store = server.store(S3Options::default());
+    store.put_new("a", Bytes::new(), EMPTY_SHA256).await.unwrap();
+    assert_eq!((store.retries(), server.requests().len()), (2, 3));
+    let server = Server::start(vec![conflict; 5]);
+    let store = server.store(S3Options::default());
+    let error = store.put_new("a", Bytes::new(), EMPTY_SHA256).await.unwrap_err();
+    assert_eq!(error.kind, StoreErrorKind::Conflict, "{error}");
+    assert_eq!((store.retries(), server.requests().len()), (4, 5));
+}
+
+#[tokio::test]
+async fn own_bytes_must_fit_the_hash_kept_with_them() {
+    let kept = format!("x-amz-meta-sha256: {EMPTY_SHA256}\r\n");
+    let bad = || answer_with("200 OK", &kept, "x");
+    let server = Server::start(vec![bad(), answer_with("200 OK", &kept, "")]);
+    let store = server.store(S3Options::default());
+    assert_eq!(store.get("a", GetOptions::own()).await.unwrap(), "");
+    assert_eq!((store.retries(), server.requests().len()), (1, 2));
+
+    let server = Server::start((0..5).map(|_| bad()).collect());
+    let store = server.store(S3Options::default());
+    let error = store.get("a", GetOptions::own()).await.unwrap_err();
+    assert_eq!(error.kind, StoreErrorKind::Other, "{error}");
+    assert!(error.message.contains("do not fit the SHA-256"), "{error}");
+    assert_eq!(server.requests().len(), 5);
+
+    // In an archive that metadata may mean anything, and of a range it says nothing.
+    for options in [GetOptions::default(), GetOptions::own().range(0..1)] {
+        let server = Server::start(vec![bad()]);
+        assert_eq!(server.store(S3Options::default()).get("a", options).await.unwrap(), "x");
+        assert_eq!(server.requests().len(), 1);
     }
 }
 
@@ -308,7 +348,7 @@ async fn clear_text_leaves_this_machine_by_no_setting() {
         .behavior_version(BehaviorVersion::latest())
         .credentials_provider(credentials)
         .endpoint_url("http://192.0.2.1:9");
-    let store = S3::new("bucket", "", S3Options::default(), builder, "eu-west-1", PAUSE);
+    let store = S3::new("bucket", "", S3Options::default(), builder, "eu-west-1");
     let error = store.head("a").await.unwrap_err();
     assert!(error.message.contains("plain http goes only to this machine"), "{error}");
     assert_eq!(error.kind, StoreErrorKind::Other);
