@@ -312,6 +312,10 @@ pub(super) fn io_error(operation: &'static str, uri: &str, error: &io::Error) ->
                         use another one";
             (StoreErrorKind::Other, format!("{error}; hint: {hint}"))
         }
+        io::ErrorKind::FileTooLarge => {
+            let hint = "allow larger files (`ulimit -f`) and run again";
+            (StoreErrorKind::Other, format!("{error}; hint: {hint}"))
+        }
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             (StoreErrorKind::Other, format!("{error}; hint: free some space and run again"))
         }
