@@ -65,7 +65,7 @@ async fn a_full_disk_is_said_and_a_run_with_room_completes() {
     finish(place.run(&[])).assert_code(0, "undisturbed");
     let expected = place.lake().await;
     let mut full = 0;
-    for kib in (4..).step_by(24) {
+    for kib in (4..).step_by(12) {
         let disk = SmallDisk::mount(folder.path().join(format!("disk-{kib}")), kib);
         let Some(disk) = disk else {
             say_skipped(&SAID, "no tmpfs can be mounted here, so no disk is full");
@@ -171,7 +171,7 @@ async fn out_of_memory_is_a_crash_like_any_other() {
         "--objects",
         "12",
         "--events",
-        "12000",
+        "3000",
         "--days",
         "3",
     ]);

@@ -144,7 +144,8 @@ impl Running {
 impl Ended {
     #[track_caller]
     fn assert_code(&self, code: i32, told: &str) {
-        assert_eq!(self.code, Some(code), "{told}: {self:?}");
+        let Self { stdout, stderr, .. } = self;
+        assert_eq!(self.code, Some(code), "{told}: {self:?}\n{stdout}{stderr}");
     }
 }
 

@@ -12,6 +12,8 @@ struct Matrix {
     place: Place,
     task: Task,
     expected: Lake,
+    /// How many changes it made.
+    changes: u64,
     lakes: u64,
 }
 
@@ -29,10 +31,16 @@ impl Matrix {
         let place = Place::below(folder.path());
         place.fill().await;
         place.prepare(task);
-        finish(task.command(&place)).assert_code(0, "undisturbed");
+        let journal = folder.path().join("journal");
+        let mut command = task.command(&place);
+        command.env("HEALTHTRAIL_FILE_JOURNAL", &journal);
+        finish(command).assert_code(0, "undisturbed");
+        let changes =
+            std::fs::read_to_string(journal.join("journal")).unwrap().lines().count() as u64;
+        tell(format_args!("{task:?}: {changes} changes undisturbed"));
         let expected = place.lake().await;
         assert!(expected.rows.iter().all(|rows| !rows.is_empty()));
-        Self { folder, place, task, expected, lakes: 0 }
+        Self { folder, place, task, expected, changes, lakes: 0 }
     }
 
     fn lake(&mut self) -> Place {
@@ -73,11 +81,11 @@ fn killed_at(mut command: Command, nth: u64) -> Ended {
 async fn a_run_that_is_killed_at_a_change_on_disk_is_completed_or_forgotten_by_the_next() {
     let mut matrix = Matrix::new(Task::Run).await;
     let mut seeded = Seeded::new();
-    for nth in seeded.some(12, 150) {
+    for nth in seeded.some(12, matrix.changes) {
         assert!(matrix.case(&[nth]).await, "a run makes more changes");
     }
     for _ in 0..8 {
-        let pair = [seeded.up_to(150), seeded.up_to(150)];
+        let pair = [seeded.up_to(matrix.changes), seeded.up_to(matrix.changes)];
         matrix.case(&pair).await;
     }
 }
@@ -86,7 +94,7 @@ async fn a_run_that_is_killed_at_a_change_on_disk_is_completed_or_forgotten_by_t
 async fn a_redrive_or_forget_that_is_killed_on_disk_is_completed_by_the_same_again() {
     for task in [Task::Redrive, Task::Forget] {
         let mut matrix = Matrix::new(task).await;
-        for nth in Seeded::new().some(5, 40) {
+        for nth in Seeded::new().some(5, matrix.changes) {
             matrix.case(&[nth]).await;
         }
     }
@@ -123,7 +131,7 @@ async fn every_change_of_every_task() {
         while matrix.case(&[nth]).await {
             nth += 1;
         }
-        assert!(nth > 40, "{task:?} makes {nth} changes");
+        assert!(nth > matrix.changes, "{task:?} makes {nth} changes");
     }
 }
 
@@ -133,7 +141,7 @@ async fn crashes_within_the_recovery() {
     let mut matrix = Matrix::new(Task::Run).await;
     let mut seeded = Seeded::new();
     for _ in 0..asked_for("ATTACK_CASES", 200) {
-        let pair = [seeded.up_to(200), seeded.up_to(200)];
+        let pair = [seeded.up_to(matrix.changes), seeded.up_to(matrix.changes)];
         matrix.case(&pair).await;
     }
 }

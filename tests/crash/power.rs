@@ -165,7 +165,7 @@ impl Disk {
                     let Bytes { written, synced } = &self.files[*file];
                     let bytes = match survives {
                         Survives::Some(_) if seeded.up_to(2) == 1 => {
-                            &written[..written.len().max(synced.len()) / 2 + synced.len() / 2]
+                            &written[..synced.len() + (written.len() - synced.len()) / 2]
                         }
                         _ => synced,
                     };
@@ -284,7 +284,8 @@ async fn what_a_loss_of_power_leaves_is_completed_by_the_next_run() {
 async fn r023_what_a_killed_run_had_not_synced_is_made_durable_by_the_next() {
     let matrix = Matrix::new().await;
     let mut seeded = Seeded::new();
-    for nth in seeded.some(8, 150) {
+    let (_, undisturbed) = matrix.undisturbed();
+    for nth in seeded.some(8, undisturbed.len() as u64) {
         let (place, changes, first) = matrix.killed(nth);
         matrix.case(&place.lake, &changes, changes.len(), Survives::Nothing).await;
         let between = first + usize::try_from(seeded.up_to(20)).unwrap();
