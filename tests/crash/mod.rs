@@ -108,6 +108,8 @@ impl Victim {
     }
 
     fn start(&self, mut command: Command) -> Running {
+        // The SDK warns of the settings that the tests keep from it.
+        command.env("HEALTHTRAIL_LOG", "error");
         let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let output =
