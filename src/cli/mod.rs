@@ -55,7 +55,7 @@ pub enum Outcome {
     max_term_width = 100,
     after_help = "Exit codes:\n  \
                   0  done, and nothing is wrong or missing\n  \
-                  1  failed, and safe to run again as it is\n  \
+                  1  failed, or stopped by a signal, and safe to run again as it is\n  \
                   2  wrong usage, or a place that holds no lake; nothing was changed\n  \
                   3  done, but something was lost or is wrong: `run` could not read objects or rejected more \
                   than `--rejects-max` allows; `redrive` could not read objects, or they are gone; `verify` \

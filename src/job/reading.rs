@@ -202,10 +202,7 @@ fn spawn(context: &ReadingContext, task: ChunkTask) -> oneshot::Receiver<TaskRes
     let (sender, receiver) = oneshot::channel();
     let (options, bytes_max) = (Arc::clone(&context.options), context.budget.task_bytes);
     context.pool.spawn(move || {
-        let run = AssertUnwindSafe(|| {
-            fail_point::reach(FailPoint::Reading);
-            task.run(&options, bytes_max)
-        });
+        let run = AssertUnwindSafe(|| task.run(&options, bytes_max));
         // Nobody waits for the result any more when the run has ended.
         drop(sender.send(std::panic::catch_unwind(run)));
     });
@@ -308,7 +305,8 @@ impl ChunkTask {
             let rows_before = builder.len();
             let mut found = Vec::new();
             let held = out.reject_bytes;
-            let ended = reader.read_into(&mut builder, &mut found, bytes_max.saturating_sub(held));
+            let most = bytes_max.saturating_sub(held);
+            let ended = read_on(&mut reader, &mut builder, &mut found, most);
             out.reject_bytes += found.iter().map(reject_bytes).sum::<usize>();
             match ended {
                 Ok(ended) => {
@@ -367,6 +365,24 @@ struct Results {
     failed: Vec<(usize, StoreError)>,
     reject_bytes: usize,
     broke_off: bool,
+}
+
+/// Reads on in an object; a panic goes on with the object's name, so that a run can leave it out.
+fn read_on(
+    reader: &mut ObjectReader<'static>,
+    rows: &mut RowsBuilder,
+    rejects: &mut Vec<Reject>,
+    bytes_max: usize,
+) -> std::io::Result<bool> {
+    let object = Arc::clone(&reader.place().object);
+    let read = AssertUnwindSafe(|| {
+        fail_point::reach(FailPoint::Reading);
+        reader.read_into(rows, rejects, bytes_max)
+    });
+    std::panic::catch_unwind(read).unwrap_or_else(|panic| {
+        let message = panics::message(&panic);
+        std::panic::resume_unwind(Box::new(format!("{message} (in `{object}`)")))
+    })
 }
 
 /// What a reject holds in memory.

@@ -120,6 +120,8 @@ async fn a_panic_anywhere_ends_the_run_with_a_message_and_harms_nothing() {
             line.contains("panicked, which is a defect of healthtrail: ") && line.contains(&message)
         });
         assert!(told_of, "{told}: {}", ended.stderr);
+        let names_object = ended.stderr.contains("(in `file://");
+        assert_eq!(names_object, point == FailPoint::Reading, "{told}: {}", ended.stderr);
         points_of.assert_settled(&place, &told).await;
     }
 }

@@ -104,7 +104,8 @@ impl Disk {
             }
             "sync" => {
                 let file = self.file(&steps);
-                self.files[file].synced = self.files[file].written.clone();
+                let Bytes { written, synced } = &mut self.files[file];
+                synced.clone_from(written);
             }
             "link" | "rename" => {
                 let node = Node::File(self.file(&steps));

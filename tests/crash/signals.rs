@@ -12,6 +12,13 @@ use crate::stores::with_s3;
 /// pause or limit of the store's own that it could have waited for.
 const SECONDS: Duration = Duration::from_secs(20);
 
+/// docs/robustness.md shows it as it is.
+#[track_caller]
+fn is_on_the_page(said: &str) {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/robustness.md"));
+    assert!(page.unwrap().contains(said), "docs/robustness.md does not say: {said}");
+}
+
 /// Holds a request back until the test lets it go, or has ended.
 fn held(rule: Rule, then: impl Fn() + Send + Sync + 'static) -> (Rule, Sender<()>) {
     let (let_go, wait) = channel::<()>();
@@ -65,6 +72,7 @@ async fn whoever_waits_for_the_store_ends_at_a_signal_and_says_what_is_left() {
             let ended = signalled(&place, Task::Run, class, "TERM");
             ended.assert_code(1, &format!("{class:?}"));
             assert_eq!(ended.stderr, format!("error: {said}\n"), "{class:?}");
+            is_on_the_page(&ended.stderr);
             finish(place.run(&[])).assert_code(0, "run again");
             place.assert_settled(&expected, &format!("{class:?}")).await;
         }
@@ -159,6 +167,7 @@ async fn what_only_reads_ends_and_says_that_it_changed_nothing() {
         drop(let_go);
         ended.assert_code(1, "a reading command");
         assert_eq!(ended.stderr, "error: stopped by SIGINT; nothing was changed\n");
+        is_on_the_page("stopped by SIGINT; nothing was changed");
     })
     .await;
 }
