@@ -9,6 +9,8 @@
 )]
 
 mod cli;
+#[cfg(unix)]
+mod crash;
 mod docs;
 mod failing;
 mod foreign;

@@ -18,6 +18,7 @@ mod redrive;
 mod rejects;
 mod report;
 mod run;
+mod stop;
 mod values;
 mod verify;
 
@@ -25,10 +26,11 @@ use clap::builder::Resettable;
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
+use self::stop::Stoppable;
 use crate::generate::GenerateError;
 use crate::job::options::UsageError;
 use crate::lake::LakeError;
-use crate::store::{StoreError, StoreErrorKind};
+use crate::store::{StoreError, StoreErrorKind, fail_point};
 
 /// Threads that move bytes; those that burn cores are the conductor's.
 const RUNTIME_THREADS: usize = 2;
@@ -53,7 +55,7 @@ pub enum Outcome {
     max_term_width = 100,
     after_help = "Exit codes:\n  \
                   0  done, and nothing is wrong or missing\n  \
-                  1  failed, and safe to run again as it is\n  \
+                  1  failed, or stopped by a signal, and safe to run again as it is\n  \
                   2  wrong usage, or a place that holds no lake; nothing was changed\n  \
                   3  done, but something was lost or is wrong: `run` could not read objects or rejected more \
                   than `--rejects-max` allows; `redrive` could not read objects, or they are gone; `verify` \
@@ -88,6 +90,13 @@ enum Command {
     Rebuild(rebuild::RebuildArgs),
     Forget(forget::ForgetArgs),
     Ledger(Box<ledger::LedgerArgs>),
+}
+
+impl Command {
+    /// A signal leaves nothing to tell of it but that it ended.
+    fn only_reads(&self) -> bool {
+        matches!(self, Self::Inspect(_) | Self::Ddl(_) | Self::Report(_) | Self::Rejects(_))
+    }
 }
 
 impl Cli {
@@ -138,6 +147,8 @@ impl Cli {
             .max_blocking_threads(BLOCKING_THREADS)
             .enable_all()
             .build()?;
+        fail_point::arm();
+        let runtime = Stoppable::new(runtime, self.command.only_reads());
         match self.command {
             Command::Run(args) => runtime.block_on(run::run(*args)),
             Command::Inspect(args) => runtime.block_on(inspect::inspect(args)),

@@ -11,7 +11,6 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::anyhow;
 use arrow::record_batch::RecordBatch;
 use futures::{StreamExt as _, TryStreamExt as _};
 use rayon::ThreadPool;
@@ -21,6 +20,7 @@ use crate::finding::tally::Tally;
 use crate::job::budget::{Budget, threads};
 use crate::job::forgotten::ForgottenCounts;
 use crate::job::options::{RunOptions, budget};
+use crate::job::panics;
 use crate::job::plan::{Archive, Planned};
 use crate::job::wave::Wave;
 use crate::lake::dedupe::{self, PartitionRows, Pick};
@@ -33,6 +33,7 @@ use crate::lake::part_ids::known_ids;
 use crate::lake::record::{FailedObject, FileRecord, Settings};
 use crate::lake::reject_states::{By, States};
 use crate::store::Store;
+use crate::store::fail_point::{self, FailPoint};
 
 /// What commits need to know, and the ledger that they move on.
 #[derive(Debug)]
@@ -382,13 +383,16 @@ impl Committer {
     ) -> anyhow::Result<FileRecord> {
         let (sender, receiver) = tokio::sync::oneshot::channel();
         self.pool.spawn(move || {
-            let run = std::panic::AssertUnwindSafe(encode);
+            let run = std::panic::AssertUnwindSafe(|| {
+                fail_point::reach(FailPoint::Encoding);
+                encode()
+            });
             // Nobody waits any more when the run has ended.
             drop(sender.send(std::panic::catch_unwind(run)));
         });
         let part = receiver
             .await?
-            .map_err(|_| anyhow!("encoding partition {partition} panicked, which is a defect"))??;
+            .map_err(|panic| panics::error(&format!("encoding partition {partition}"), &panic))??;
         Ok(self.log.stage_part(number, &self.run, Table::Findings, partition, &part).await?)
     }
 }

@@ -10,6 +10,7 @@ mod forgotten;
 pub mod ledger;
 mod memory;
 pub mod options;
+pub(crate) mod panics;
 pub mod plan;
 pub mod progress;
 mod reading;

@@ -20,6 +20,7 @@ use crate::lake::ledger::Ledger;
 use crate::lake::ledger::compare::{Compared, Comparison, Verdict};
 use crate::lake::log::Log;
 use crate::lake::record::Settings;
+use crate::store::fail_point::{self, FailPoint};
 use crate::store::{ObjectMeta, Store};
 
 /// One source of a run.
@@ -157,6 +158,7 @@ pub async fn survey(
             }
         };
         discover(archive.store.as_ref(), &archive.prefix, options, visit).await?;
+        fail_point::reach(FailPoint::Listed);
     }
     let below: Vec<String> = archives.iter().map(Archive::uri_prefix).collect();
     let compared = comparison.finish(&below);

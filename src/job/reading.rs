@@ -6,13 +6,11 @@
 //! [`Budget::task_bytes`]; what goes beyond comes back as [`ChunkRows::rest`] to be read on when
 //! there is room. An object that cannot be fetched fails alone. A panic while reading ends the run.
 
-use std::any::Any;
 use std::collections::VecDeque;
 use std::io::Cursor;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use anyhow::anyhow;
 use bytes::Bytes;
 use futures::StreamExt as _;
 use rayon::ThreadPool;
@@ -27,7 +25,9 @@ use crate::finding::reject::Reject;
 use crate::finding::rows::{Rows, RowsBuilder};
 use crate::finding::tally::Tally;
 use crate::job::budget::Budget;
+use crate::job::panics::{self, Panic};
 use crate::job::plan::{Archive, Planned};
+use crate::store::fail_point::{self, FailPoint};
 use crate::store::{StoreError, StoreErrorKind};
 
 /// Permits of the byte semaphore stand for this many bytes, so that they fit its counter.
@@ -82,7 +82,7 @@ struct Pending {
     _place: OwnedSemaphorePermit,
 }
 
-type TaskResult = Result<ChunkRows, Box<dyn Any + Send>>;
+type TaskResult = Result<ChunkRows, Panic>;
 
 impl Reading {
     /// Begins to read `chunks` of `plan`, from the first on.
@@ -109,8 +109,19 @@ impl Reading {
     pub(crate) async fn next(&mut self) -> anyhow::Result<Option<ChunkRows>> {
         match self.results.recv().await {
             Some(pending) => Ok(Some(settle(pending.result).await?)),
-            None => Ok(None),
+            None => self.end().await.map(|()| None),
         }
+    }
+
+    /// There are no more results: because that was all, or because a task of the runtime panicked.
+    async fn end(&mut self) -> anyhow::Result<()> {
+        for worker in self.workers.drain(..) {
+            worker.await.map_err(|error| match error.try_into_panic() {
+                Ok(panic) => panics::error("fetching objects", &panic),
+                Err(error) => error.into(),
+            })?;
+        }
+        Ok(())
     }
 
     /// Reads on where a result left off.
@@ -139,14 +150,7 @@ impl Drop for Reading {
 async fn settle(result: oneshot::Receiver<TaskResult>) -> anyhow::Result<ChunkRows> {
     match result.await? {
         Ok(rows) => Ok(rows),
-        Err(panic) => {
-            let text = panic
-                .downcast_ref::<String>()
-                .map(String::as_str)
-                .or_else(|| panic.downcast_ref::<&str>().copied())
-                .unwrap_or("no message");
-            Err(anyhow!("a reading thread panicked, which is a defect of healthtrail: {text}"))
-        }
+        Err(panic) => Err(panics::error("reading objects", &panic)),
     }
 }
 
@@ -181,7 +185,12 @@ async fn dispatch(
     let places = Arc::new(Semaphore::new(context.budget.tasks));
     while let Some(task) = fetched.recv().await {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-        let Ok(task) = task.await else { return };
+        let task = match task.await {
+            Ok(task) => task,
+            // The end of all results tells of it.
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            Err(_) => return,
+        };
         let pending = Pending { result: spawn(&context, task), _place: place };
         if results.send(pending).await.is_err() {
             return;
@@ -264,6 +273,7 @@ async fn fetch_object(
     index: usize,
     planned: Planned,
 ) -> (usize, Result<(Place, Body), StoreError>) {
+    fail_point::reach(FailPoint::Fetching);
     let Some(Archive { store, .. }) = context.archives.get(planned.archive) else {
         let error =
             StoreError::new(StoreErrorKind::Other, "reading", &planned.meta.key, "no such archive");
@@ -295,7 +305,8 @@ impl ChunkTask {
             let rows_before = builder.len();
             let mut found = Vec::new();
             let held = out.reject_bytes;
-            let ended = reader.read_into(&mut builder, &mut found, bytes_max.saturating_sub(held));
+            let most = bytes_max.saturating_sub(held);
+            let ended = read_on(&mut reader, &mut builder, &mut found, most);
             out.reject_bytes += found.iter().map(reject_bytes).sum::<usize>();
             match ended {
                 Ok(ended) => {
@@ -354,6 +365,24 @@ struct Results {
     failed: Vec<(usize, StoreError)>,
     reject_bytes: usize,
     broke_off: bool,
+}
+
+/// Reads on in an object; a panic goes on with the object's name, so that a run can leave it out.
+fn read_on(
+    reader: &mut ObjectReader<'static>,
+    rows: &mut RowsBuilder,
+    rejects: &mut Vec<Reject>,
+    bytes_max: usize,
+) -> std::io::Result<bool> {
+    let object = Arc::clone(&reader.place().object);
+    let read = AssertUnwindSafe(|| {
+        fail_point::reach(FailPoint::Reading);
+        reader.read_into(rows, rejects, bytes_max)
+    });
+    std::panic::catch_unwind(read).unwrap_or_else(|panic| {
+        let message = panics::message(&panic);
+        std::panic::resume_unwind(Box::new(format!("{message} (in `{object}`)")))
+    })
 }
 
 /// What a reject holds in memory.

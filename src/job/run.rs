@@ -22,6 +22,7 @@ use crate::lake::config::LakeConfig;
 use crate::lake::ledger::Ledger;
 use crate::lake::log::Log;
 use crate::lake::record::Settings;
+use crate::store::fail_point::{self, FailPoint};
 
 /// What a run would read.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -90,6 +91,7 @@ pub async fn run(options: &RunOptions) -> anyhow::Result<Summary> {
     let mut summary = Summary::default();
     let config =
         LakeConfig::open_or_create(lake.as_ref(), options.partition, IDENTITY_VERSION).await?;
+    fail_point::reach(FailPoint::Opened);
     let log = Log::new(Arc::clone(&lake));
     let mut ledger = log.load().await?;
     catch_up(&log, &mut ledger).await?;
@@ -98,6 +100,7 @@ pub async fn run(options: &RunOptions) -> anyhow::Result<Summary> {
 
     let listing = Instant::now();
     let plan = list(options, &mut ledger, Some(&log), &settings).await?;
+    fail_point::reach(FailPoint::Planned);
     summary.seconds.list = listing.elapsed().as_secs_f64();
     summary.objects.listed = plan.survey.listed;
     summary.objects.in_ledger = plan.survey.in_ledger;

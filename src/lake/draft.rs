@@ -12,6 +12,8 @@ use super::record::{
     Carried, FileRecord, Objects, Purpose, RECORD_FORMAT, Record, Settings, Tombstone, Totals,
     Withdrawn,
 };
+use super::under_way;
+use crate::store::fail_point::{self, FailPoint};
 
 /// What a commit is to say.
 #[derive(Debug, Clone)]
@@ -88,12 +90,20 @@ impl Log {
             tombstones: draft.tombstones,
             carried,
         };
+        let commit = under_way::begin(number);
+        fail_point::reach(FailPoint::BeforeRecord);
         match self.try_commit(&record).await? {
             Committed::Lost => Ok(Drafted::Lost),
-            Committed::Won => Ok(match self.publish(&record).await {
-                Ok(published) => Drafted::Won(number, published),
-                Err(error) => Drafted::Open(number, error),
-            }),
+            Committed::Won => {
+                fail_point::reach(FailPoint::Recorded);
+                Ok(match self.publish(&record).await {
+                    Ok(published) => {
+                        commit.made();
+                        Drafted::Won(number, published)
+                    }
+                    Err(error) => Drafted::Open(number, error),
+                })
+            }
         }
     }
 }

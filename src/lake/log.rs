@@ -30,7 +30,7 @@ use super::checkpoint;
 use super::error::{LakeError, LakeResult};
 use super::ids::{hex, id_text};
 use super::layout::{
-    CHECKPOINTS, Partition, STAGING, Table, checkpoint_key, done_key, objects_key,
+    CHECKPOINTS, Partition, STAGING, STATE, Table, checkpoint_key, done_key, objects_key,
     parse_checkpoint_key, parse_staging_key, part_key, record_key, staged_objects_key,
     staged_part_key,
 };
@@ -40,6 +40,8 @@ use super::part::EncodedPart;
 use super::record::{
     DoneMark, FileRecord, INLINE_OBJECTS_MAX, ObjectList, Objects, ObjectsFile, Record,
 };
+use super::under_way;
+use crate::store::fail_point::{self, FailPoint};
 use crate::store::{GetOptions, Store, StoreError, StoreErrorKind};
 
 /// How often the same conditional write is sent before its fate counts as unknown; the store has
@@ -231,6 +233,7 @@ impl Log {
         let done = match done {
             Some(done) => done,
             None if complete => {
+                let _commit = under_way::begin(record.number);
                 let published = self.publish(&record).await?;
                 caught.rolled_forward = Some(record.number);
                 published.done
@@ -245,6 +248,7 @@ impl Log {
             caught.lost.push(record.number);
         }
         ledger.fold(&record, objects.as_deref(), &done)?;
+        fail_point::reach(FailPoint::Folded);
         caught.commits += 1;
         Ok(())
     }
@@ -279,6 +283,7 @@ impl Log {
     ) -> LakeResult<FileRecord> {
         let staged = staged_part_key(number, run, &part.sha256);
         self.store.put(&staged, part.bytes.clone(), &part.sha256).await?;
+        fail_point::reach(FailPoint::PartStaged);
         Ok(FileRecord {
             table,
             partition,
@@ -343,7 +348,7 @@ impl Log {
     }
 
     /// Deletes what is staged under numbers up to `done`, all of which must be done: no record of them
-    /// can win any more. Gives how many objects were deleted.
+    /// can win any more; and what killed runs have left unfinished. Gives how many objects were deleted.
     pub async fn sweep(&self, done: u64) -> LakeResult<u64> {
         let swept = self
             .store
@@ -356,6 +361,8 @@ impl Log {
             .try_buffer_unordered(SWEEP_CONCURRENCY)
             .try_fold(0, |count, ()| async move { Ok(count + 1) })
             .await?;
+        fail_point::reach(FailPoint::Swept);
+        self.store.clear_unfinished(STATE).await?;
         Ok(swept)
     }
 
@@ -375,6 +382,7 @@ impl Log {
         let bytes = checkpoint::encode(ledger).map_err(|error| lost(&key, &error.to_string()))?;
         let sha256 = sha256_of(&bytes);
         self.store.put(&key, Bytes::from(bytes), &sha256).await?;
+        fail_point::reach(FailPoint::Checkpointed);
         (ledger.checkpoint, ledger.has_news) = (ledger.version, false);
         for number in self.checkpoints().await?.into_iter().skip(CHECKPOINTS_KEPT) {
             self.store.delete(&checkpoint_key(number)).await?;

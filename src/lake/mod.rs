@@ -33,6 +33,7 @@ pub mod sink;
 #[cfg(test)]
 mod testing;
 pub mod tombstones;
+pub mod under_way;
 pub mod verify;
 pub mod views;
 

@@ -12,9 +12,10 @@ use std::time::Instant;
 use futures::stream::{self, StreamExt, TryStreamExt};
 
 use super::error::LakeResult;
-use super::layout::{done_key, parse_part_key, run_staging_prefix};
+use super::layout::{done_key, parse_part_key, record_key, run_staging_prefix};
 use super::log::{Log, is_to_be_sent_again, parse, sha256_of, to_json};
 use super::record::{DoneMark, ObjectList, Record};
+use crate::store::fail_point::{self, FailPoint};
 use crate::store::{StoreErrorKind, StoreResult};
 
 /// How often a copy is asked for that finds nothing, though its source is there.
@@ -65,9 +66,13 @@ impl Log {
     /// repeated, and run by several at once.
     pub async fn publish(&self, record: &Record) -> LakeResult<Published> {
         let mut published = Published::default();
+        // Who wrote it may have been killed before it was durable, and nothing may be visible that a loss
+        // of power leaves without its record.
+        self.store.make_durable(&record_key(record.number)).await?;
         let begun = Instant::now();
         let waiting: Vec<Move<'_>> = moves(record).collect();
         published.withdrawn = self.withdraw(record, &waiting).await?;
+        fail_point::reach(FailPoint::Withdrawn);
         let outcomes: Vec<(&str, Moved)> = stream::iter(waiting)
             .map(|one| async move { StoreResult::Ok((one.key, self.move_one(one).await?)) })
             .buffer_unordered(PUBLISH_CONCURRENCY)
@@ -76,15 +81,21 @@ impl Log {
         for (key, moved) in outcomes {
             match moved {
                 Moved::Copied => published.copied += 1,
-                Moved::Present => published.present += 1,
+                Moved::Present => {
+                    self.store.make_durable(key).await?;
+                    published.present += 1;
+                }
                 Moved::Damaged(message) => {
                     published.done.damaged.insert(key.to_owned(), message);
                 }
             }
         }
         published.milliseconds = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        fail_point::reach(FailPoint::BeforeUnstage);
         published.unswept = self.unstage(record).await.err().map(|error| error.to_string());
+        fail_point::reach(FailPoint::Unstaged);
         published.done = self.mark_done(record.number, published.done).await?;
+        fail_point::reach(FailPoint::Done);
         Ok(published)
     }
 
@@ -128,6 +139,7 @@ impl Log {
                 Found::Nothing => {}
             }
             let Err(error) = self.store.copy_new(one.staged, one.key).await else {
+                fail_point::reach(FailPoint::Copied);
                 return Ok(Moved::Copied);
             };
             if error.kind == StoreErrorKind::NotFound {

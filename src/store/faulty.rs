@@ -239,6 +239,14 @@ impl Store for Faulty {
         self.run("delete", key, move || self.inner.delete(key))
     }
 
+    fn make_durable<'a>(&'a self, key: &'a str) -> BoxFuture<'a, StoreResult<()>> {
+        self.inner.make_durable(key)
+    }
+
+    fn clear_unfinished<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, StoreResult<u64>> {
+        self.inner.clear_unfinished(prefix)
+    }
+
     fn retries(&self) -> u64 {
         self.inner.retries()
     }

@@ -6,7 +6,7 @@
 //! tokio's blocking threads; listing holds one open folder per level.
 
 use std::fs::{self, File, Metadata};
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
@@ -16,16 +16,16 @@ use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream, StreamExt};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
+use tokio::task::JoinError;
 
+use super::placing::{self, Root, Temporary, in_its_folder, is_missing};
 use super::walk::{Walk, is_temporary};
 use super::{
-    GetOptions, ObjectMeta, Store, StoreError, StoreErrorKind, StoreResult, clamp_range, uri,
+    GetOptions, ObjectMeta, Store, StoreError, StoreErrorKind, StoreResult, clamp_range, disk, uri,
 };
 
 /// Folders below it are removed when their last file is deleted; all others stay.
 const STAGING: &str = "_healthtrail/staging/";
-/// How often a folder is made again that another run removes at the same moment.
-const FOLDER_TRIES: u32 = 20;
 /// How many entries a listing may be ahead of its reader.
 const LIST_AHEAD: usize = 1024;
 /// How much is read at once for a hash.
@@ -34,7 +34,7 @@ const HASH_CHUNK_BYTES: usize = 1 << 20;
 /// The objects below a local folder. Only regular files are objects; symbolic links are followed.
 #[derive(Debug, Clone)]
 pub struct Folder {
-    root: Arc<Path>,
+    root: Arc<Root>,
     base_uri: Arc<str>,
 }
 
@@ -56,7 +56,7 @@ impl Folder {
         } else if key.rsplit('/').next().is_some_and(is_temporary) {
             "the key is kept for temporary files"
         } else {
-            return Ok(self.root.join(key));
+            return Ok(self.root.path.join(key));
         };
         Err(StoreError::new(StoreErrorKind::Other, operation, self.uri(key), wrong))
     }
@@ -73,11 +73,11 @@ impl Folder {
             in_its_folder(&root, &path, |folder| {
                 let temporary = Temporary::write(folder, &bytes)?;
                 match how {
-                    Placing::New => fs::hard_link(&temporary.path, &path)?,
-                    Placing::Replace => fs::rename(&temporary.path, &path)?,
+                    Placing::New => disk::link(&temporary.path, &path)?,
+                    Placing::Replace => disk::rename(&temporary.path, &path)?,
                 }
                 drop(temporary);
-                sync_folder(folder)
+                disk::sync_folder(folder)
             })
         })
         .await
@@ -95,7 +95,7 @@ fn open_now(path: &Path, create: bool) -> StoreResult<Folder> {
     let shown = path.display().to_string();
     let fail = |error: &io::Error| io_error("opening", &shown, error);
     if create {
-        make_folders(path, None).map_err(|error| fail(&error))?;
+        placing::make_root(path).map_err(|error| fail(&error))?;
     }
     let root = path.canonicalize().map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => StoreError::new(
@@ -115,7 +115,7 @@ fn open_now(path: &Path, create: bool) -> StoreResult<Folder> {
         return Err(StoreError::new(StoreErrorKind::Other, "opening", shown, message));
     };
     let base_uri = format!("file://{}", text.trim_end_matches('/')).into();
-    Ok(Folder { root: root.into(), base_uri })
+    Ok(Folder { root: Arc::new(Root::new(root)), base_uri })
 }
 
 impl Store for Folder {
@@ -129,16 +129,21 @@ impl Store for Folder {
             let (root, base_uri) = (Arc::clone(&self.root), Arc::clone(&self.base_uri));
             let prefix = prefix.to_owned();
             // A reader that goes away closes the channel, and the walk ends with it.
-            tokio::task::spawn_blocking(move || {
-                let mut walk = Walk::new(&root, &base_uri, &prefix);
+            let walked = tokio::task::spawn_blocking(move || {
+                let mut walk = Walk::new(&root.path, &base_uri, &prefix);
                 while let Some(entry) = walk.next_entry() {
                     if sender.blocking_send(entry).is_err() {
                         break;
                     }
                 }
             });
-            stream::unfold(receiver, |mut receiver| async {
-                receiver.recv().await.map(|entry| (entry, receiver))
+            stream::unfold((receiver, Some(walked)), |(mut receiver, walked)| async {
+                if let Some(entry) = receiver.recv().await {
+                    return Some((entry, (receiver, walked)));
+                }
+                // A walk that broke off is no listing.
+                let error = walked?.await.err()?;
+                Some((Err(broken_off("listing", self.base_uri(), error)), (receiver, None)))
             })
         };
         stream::once(listed).flatten().boxed()
@@ -203,8 +208,10 @@ impl Store for Folder {
                         message,
                     ));
                 }
-                in_its_folder(&root, &target, |folder| link_or_copy(&source, &target, folder))
-                    .map_err(|error| io_error("copying", &to, &error))
+                in_its_folder(&root, &target, |folder| {
+                    placing::link_or_copy(&source, &target, folder)
+                })
+                .map_err(|error| io_error("copying", &to, &error))
             })
             .await
         })
@@ -214,7 +221,32 @@ impl Store for Folder {
         Box::pin(async move {
             let path = self.path("deleting", key)?;
             let depth = key.strip_prefix(STAGING).map_or(0, |rest| rest.matches('/').count());
-            io_blocking("deleting", self.uri(key), move || delete_now(&path, depth)).await
+            io_blocking("deleting", self.uri(key), move || placing::delete(&path, depth)).await
+        })
+    }
+
+    fn make_durable<'a>(&'a self, key: &'a str) -> BoxFuture<'a, StoreResult<()>> {
+        Box::pin(async move {
+            let path = self.path("writing", key)?;
+            let root = Arc::clone(&self.root);
+            io_blocking("writing", self.uri(key), move || {
+                let folder = path.parent().unwrap_or(&root.path);
+                placing::make_folders(folder, &root)?;
+                disk::sync_folder(folder)
+            })
+            .await
+        })
+    }
+
+    fn clear_unfinished<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, StoreResult<u64>> {
+        Box::pin(async move {
+            let folder = self.root.path.join(prefix);
+            let is_staging = STAGING.starts_with(prefix) || prefix.starts_with(STAGING);
+            let staging = is_staging.then(|| self.root.path.join(STAGING));
+            io_blocking("deleting", self.uri(prefix), move || {
+                placing::clear_unfinished(&folder, staging.as_deref())
+            })
+            .await
         })
     }
 
@@ -231,12 +263,17 @@ async fn blocking<T: Send + 'static>(
 ) -> StoreResult<T> {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
-        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-        Err(_) => {
-            let message = "the program is ending; hint: run it again";
-            Err(StoreError::new(StoreErrorKind::Unavailable, operation, uri, message))
-        }
+        Err(error) => Err(broken_off(operation, uri, error)),
     }
+}
+
+/// Why a blocking task ended without a result: a panic goes on here, else the program is ending.
+fn broken_off(operation: &'static str, uri: &str, error: JoinError) -> StoreError {
+    if error.is_panic() {
+        std::panic::resume_unwind(error.into_panic());
+    }
+    let message = "the program is ending; hint: run it again";
+    StoreError::new(StoreErrorKind::Unavailable, operation, uri, message)
 }
 
 async fn io_blocking<T: Send + 'static>(
@@ -273,6 +310,10 @@ pub(super) fn io_error(operation: &'static str, uri: &str, error: &io::Error) ->
         io::ErrorKind::Unsupported if operation == "writing" || operation == "copying" => {
             let hint = "the file system has no hard links, which a write without replacing needs; \
                         use another one";
+            (StoreErrorKind::Other, format!("{error}; hint: {hint}"))
+        }
+        io::ErrorKind::FileTooLarge => {
+            let hint = "allow larger files (`ulimit -f`) and run again";
             (StoreErrorKind::Other, format!("{error}; hint: {hint}"))
         }
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
@@ -316,10 +357,6 @@ fn open_file(path: &Path) -> io::Result<Option<(File, Metadata)>> {
         Err(error) if is_missing(&error) => Ok(None),
         Err(error) => Err(error),
     }
-}
-
-fn is_missing(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 fn get_now(path: &Path, uri: &str, options: &GetOptions) -> StoreResult<Bytes> {
@@ -369,133 +406,6 @@ fn hash(file: &mut File) -> io::Result<String> {
         }
     }
     Ok(uri::hex(&hasher.finalize()))
-}
-
-/// A file under a temporary name, removed when it is dropped.
-#[derive(Debug)]
-struct Temporary {
-    path: PathBuf,
-}
-
-impl Temporary {
-    fn name() -> String {
-        format!(".tmp-{:032x}", rand::random::<u128>())
-    }
-
-    /// Writes and syncs the bytes.
-    fn write(folder: &Path, bytes: &[u8]) -> io::Result<Self> {
-        let path = folder.join(Self::name());
-        let mut file = File::create_new(&path)?;
-        let temporary = Self { path };
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        Ok(temporary)
-    }
-
-    /// Copies and syncs another file.
-    fn copy(source: &Path, folder: &Path) -> io::Result<Self> {
-        let mut from = File::open(source)?;
-        let path = folder.join(Self::name());
-        let mut file = File::create_new(&path)?;
-        let temporary = Self { path };
-        io::copy(&mut from, &mut file)?;
-        file.sync_all()?;
-        Ok(temporary)
-    }
-}
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        // After a rename it is gone; otherwise a name that stays is hidden from every listing.
-        let _ = fs::remove_file(&self.path);
-    }
-}
-
-/// Objects are immutable, so a second name for the same file is as good as a copy, and durable
-/// without writing the bytes again.
-fn link_or_copy(source: &Path, target: &Path, folder: &Path) -> io::Result<()> {
-    match fs::hard_link(source, target) {
-        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
-            let temporary = Temporary::copy(source, folder)?;
-            fs::hard_link(&temporary.path, target)?;
-        }
-        other => other?,
-    }
-    sync_folder(folder)
-}
-
-/// Runs `write` with the folder of `path`, making it first, and again when another run removed it
-/// as empty in between.
-fn in_its_folder(
-    root: &Path,
-    path: &Path,
-    write: impl Fn(&Path) -> io::Result<()>,
-) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(root);
-    let mut tries = 0;
-    loop {
-        tries += 1;
-        match make_folders(folder, Some(root)).and_then(|()| write(folder)) {
-            // The root itself is never made here: a disk that is not mounted is not a new lake.
-            Err(error)
-                if error.kind() == io::ErrorKind::NotFound
-                    && tries < FOLDER_TRIES
-                    && root.is_dir() => {}
-            other => return other,
-        }
-    }
-}
-
-/// Makes a folder and its missing parents below `root`, and makes their names durable.
-fn make_folders(folder: &Path, root: Option<&Path>) -> io::Result<()> {
-    let is_there = |path: &Path| path.as_os_str().is_empty() || path.is_dir();
-    let missing: Vec<_> =
-        folder.ancestors().take_while(|path| Some(*path) != root && !is_there(path)).collect();
-    for path in missing.into_iter().rev() {
-        match fs::create_dir(path) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                if !path.is_dir() {
-                    return Err(io::ErrorKind::NotADirectory.into());
-                }
-            }
-            other => other?,
-        }
-        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        sync_folder(parent.unwrap_or(Path::new(".")))?;
-    }
-    Ok(())
-}
-
-/// Makes the names in a folder durable.
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    // Elsewhere a folder cannot be opened as a file, and needs not be.
-    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
-}
-
-/// Deletes a file, and up to `depth` folders above it that are empty then.
-fn delete_now(path: &Path, depth: usize) -> io::Result<()> {
-    // A folder is no object, so there is nothing to delete.
-    let is_folder = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir());
-    match fs::remove_file(path) {
-        _ if is_folder => return Ok(()),
-        Err(error) if is_missing(&error) => {}
-        other => other?,
-    }
-    let mut parents = path.ancestors().skip(1);
-    for folder in parents.by_ref().take(depth) {
-        // One that is not empty, or that another run removed, ends the tidying.
-        if fs::remove_dir(folder).is_err() {
-            return sync_if_there(folder);
-        }
-    }
-    parents.next().map_or(Ok(()), sync_if_there)
-}
-
-fn sync_if_there(folder: &Path) -> io::Result<()> {
-    match sync_folder(folder) {
-        Err(error) if is_missing(&error) => Ok(()),
-        other => other,
-    }
 }
 
 #[cfg(test)]

@@ -4,14 +4,20 @@
 //! are relative to the base, with `/` between their segments. All errors name the object and say
 //! what kind of trouble it is; retries happen here and nowhere else.
 
+mod disk;
+pub(crate) mod fail_point;
 mod faulty;
 mod folder;
+#[cfg(feature = "failpoints")]
+mod journal;
 mod memory;
 mod open;
+mod placing;
 mod s3;
 mod uri;
 mod walk;
 
+pub use fail_point::FailPoint;
 pub use faulty::{Effect, Fault, Faulty, Operation};
 pub use folder::Folder;
 pub use memory::Memory;
@@ -130,6 +136,18 @@ pub trait Store: Debug + Send + Sync {
 
     /// Deletes the object; one that is not there is no error.
     fn delete<'a>(&'a self, key: &'a str) -> BoxFuture<'a, StoreResult<()>>;
+
+    /// Makes durable what is seen at this key, whoever wrote it: that it is there does not say that it would
+    /// outlast a loss of power, when its writer was killed on the way. A bucket knows no such state.
+    fn make_durable<'a>(&'a self, _key: &'a str) -> BoxFuture<'a, StoreResult<()>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    /// Deletes what killed writers have left unfinished below a prefix that ends with `/`, and that no
+    /// listing shows; gives how much that was. A bucket has none.
+    fn clear_unfinished<'a>(&'a self, _prefix: &'a str) -> BoxFuture<'a, StoreResult<u64>> {
+        Box::pin(std::future::ready(Ok(0)))
+    }
 
     /// How many requests were sent again so far.
     fn retries(&self) -> u64;

@@ -1,0 +1,332 @@
+//! Losses of power: the changes that runs made on disk are played back up to any moment, what was not synced
+//! by then is dropped, and a run on what is left must end in the lake of an undisturbed run.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::on_disk::at_change;
+use super::{KILLED, Lake, Place, Seeded, asked_for, finish, tell};
+
+/// A change as the program noted it down.
+struct Change {
+    step: String,
+    path: PathBuf,
+    to: Option<PathBuf>,
+    data: Vec<u8>,
+}
+
+/// What survives of that which was not synced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Survives {
+    /// Nothing.
+    Nothing,
+    /// All names, and no bytes: files are there and empty.
+    Names,
+    /// Some names, and some of the bytes.
+    Some(u64),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Node {
+    File(usize),
+    Folder(usize),
+}
+
+#[derive(Default, Clone)]
+struct Bytes {
+    written: Vec<u8>,
+    synced: Vec<u8>,
+}
+
+type Names = BTreeMap<String, Node>;
+
+#[derive(Default, Clone)]
+struct Folder {
+    now: Names,
+    synced: Names,
+}
+
+/// A disk with one lake: what is there, and what of it is durable.
+struct Disk {
+    files: Vec<Bytes>,
+    /// The first one is the lake itself.
+    folders: Vec<Folder>,
+    root: PathBuf,
+}
+
+impl Disk {
+    fn new(root: &Path) -> Self {
+        Self { files: Vec::new(), folders: vec![Folder::default()], root: root.to_owned() }
+    }
+
+    /// The steps below the lake; `None` outside of it.
+    fn steps(&self, path: &Path) -> Option<Vec<String>> {
+        let below = path.strip_prefix(&self.root).ok()?;
+        Some(below.iter().map(|step| step.to_str().unwrap().to_owned()).collect())
+    }
+
+    fn folder(&self, steps: &[String]) -> usize {
+        steps.iter().fold(0, |folder, step| match self.folders[folder].now[step] {
+            Node::Folder(next) => next,
+            Node::File(_) => panic!("{steps:?} leads through a file"),
+        })
+    }
+
+    fn names(&mut self, steps: &[String]) -> (&mut Names, String) {
+        let (name, above) = steps.split_last().unwrap();
+        let folder = self.folder(above);
+        (&mut self.folders[folder].now, name.clone())
+    }
+
+    fn file(&mut self, steps: &[String]) -> usize {
+        let (names, name) = self.names(steps);
+        match names[&name] {
+            Node::File(file) => file,
+            Node::Folder(_) => panic!("{steps:?} is a folder"),
+        }
+    }
+
+    fn play(&mut self, change: &Change) {
+        let Some(steps) = self.steps(&change.path) else { return };
+        let next = Node::File(self.files.len());
+        match change.step.as_str() {
+            "create" => {
+                let (names, name) = self.names(&steps);
+                names.insert(name, next);
+                self.files.push(Bytes::default());
+            }
+            "write" => {
+                let file = self.file(&steps);
+                self.files[file].written.extend(&change.data);
+            }
+            "sync" => {
+                let file = self.file(&steps);
+                let Bytes { written, synced } = &mut self.files[file];
+                synced.clone_from(written);
+            }
+            "link" | "rename" => {
+                let node = Node::File(self.file(&steps));
+                if change.step == "rename" {
+                    let (names, name) = self.names(&steps);
+                    names.remove(&name);
+                }
+                let to = self.steps(change.to.as_ref().unwrap()).unwrap();
+                let (names, name) = self.names(&to);
+                names.insert(name, node);
+            }
+            "make_folder" => {
+                if steps.is_empty() {
+                    return;
+                }
+                let folder = Node::Folder(self.folders.len());
+                let (names, name) = self.names(&steps);
+                names.insert(name, folder);
+                self.folders.push(Folder::default());
+            }
+            "remove" | "remove_folder" => {
+                let (names, name) = self.names(&steps);
+                names.remove(&name).unwrap();
+            }
+            "sync_folder" => {
+                let folder = self.folder(&steps);
+                self.folders[folder].synced = self.folders[folder].now.clone();
+            }
+            other => panic!("no change is called {other}"),
+        }
+    }
+
+    /// Writes to `target` what a loss of power now would leave.
+    fn lose_power(&self, survives: Survives, target: &Path) {
+        let seed = if let Survives::Some(seed) = survives { seed } else { 0 };
+        self.write_folder(0, survives, &mut Seeded(seed), target);
+    }
+
+    fn write_folder(&self, folder: usize, survives: Survives, seeded: &mut Seeded, target: &Path) {
+        std::fs::create_dir_all(target).unwrap();
+        let Folder { now, synced } = &self.folders[folder];
+        let mut names: Vec<&String> = now.keys().chain(synced.keys()).collect();
+        names.sort();
+        names.dedup();
+        for name in names {
+            let is_new = match survives {
+                Survives::Nothing => false,
+                Survives::Names => true,
+                Survives::Some(_) => seeded.up_to(2) == 1,
+            };
+            let node = if is_new { now.get(name) } else { synced.get(name) };
+            match node {
+                None => {}
+                Some(Node::Folder(folder)) => {
+                    self.write_folder(*folder, survives, seeded, &target.join(name));
+                }
+                Some(Node::File(file)) => {
+                    let Bytes { written, synced } = &self.files[*file];
+                    let bytes = match survives {
+                        Survives::Some(_) if seeded.up_to(2) == 1 => {
+                            &written[..synced.len() + (written.len() - synced.len()) / 2]
+                        }
+                        _ => synced,
+                    };
+                    std::fs::write(target.join(name), bytes).unwrap();
+                }
+            }
+        }
+    }
+}
+
+/// An archive, the lake that an undisturbed run makes, and the changes that it made.
+struct Matrix {
+    folder: tempfile::TempDir,
+    place: Place,
+    expected: Lake,
+}
+
+impl Matrix {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let place = Place::below(folder.path());
+        place.fill().await;
+        finish(place.run(&[])).assert_code(0, "undisturbed");
+        let expected = place.lake().await;
+        Self { folder, place, expected }
+    }
+
+    fn noted(&self, name: &str) -> (Place, PathBuf) {
+        let root = self.folder.path().canonicalize().unwrap();
+        let place = self.place.with_lake(root.join(name).to_str().unwrap());
+        (place, root.join(format!("{name}-journal")))
+    }
+
+    fn noting(command: &mut Command, journal: &Path) {
+        command.env("HEALTHTRAIL_FILE_JOURNAL", journal);
+    }
+
+    /// What an undisturbed run changes.
+    fn undisturbed(&self) -> (Place, Vec<Change>) {
+        let (place, journal) = self.noted("undisturbed");
+        let mut command = place.run(&[]);
+        Self::noting(&mut command, &journal);
+        finish(command).assert_code(0, "noted down");
+        (place, changes(&journal))
+    }
+
+    /// What two runs change, the first of which is killed at its `nth` change; and where the second begins.
+    fn killed(&self, nth: u64) -> (Place, Vec<Change>, usize) {
+        let (place, journal) = self.noted(&format!("killed-{nth}"));
+        let mut command = place.run(&[]);
+        Self::noting(&mut command, &journal);
+        command.env("FAILPOINTS", at_change(nth));
+        assert_eq!(finish(command).signal, Some(KILLED), "change {nth}");
+        let first = changes(&journal).len();
+        let mut command = place.run(&[]);
+        Self::noting(&mut command, &journal);
+        finish(command).assert_code(0, "run again");
+        (place, changes(&journal), first)
+    }
+
+    /// Loses power after so many changes, and runs again on what is left.
+    async fn case(&self, lake: &str, changes: &[Change], count: usize, survives: Survives) {
+        let told = format!("{lake}: power lost after change {count}, {survives:?} survives");
+        let mut disk = Disk::new(Path::new(lake));
+        changes[..count].iter().for_each(|change| disk.play(change));
+        let left = self.folder.path().join("left");
+        disk.lose_power(survives, &left);
+        let place = self.place.with_lake(left.to_str().unwrap());
+        if count == changes.len() {
+            // The program had ended and said what it had done: all of it is there.
+            let lake = Lake::of(place.open(&place.lake).await.as_ref()).await;
+            lake.assert_is(&self.expected, &told);
+        }
+        finish(place.run(&[])).assert_code(0, &told);
+        place.assert_settled(&self.expected, &told).await;
+        std::fs::remove_dir_all(&left).unwrap();
+    }
+}
+
+fn changes(journal: &Path) -> Vec<Change> {
+    let text = std::fs::read_to_string(journal.join("journal")).unwrap();
+    let read = |(number, line): (usize, &str)| {
+        let line: Value = serde_json::from_str(line).unwrap();
+        let path = |name: &str| line[name].as_str().map(PathBuf::from);
+        Change {
+            step: line["step"].as_str().unwrap().to_owned(),
+            path: path("path").unwrap(),
+            to: path("to"),
+            data: std::fs::read(journal.join(format!("{number}.data"))).unwrap_or_default(),
+        }
+    };
+    text.lines().enumerate().map(read).collect()
+}
+
+fn all_ways(seed: u64) -> [Survives; 3] {
+    [Survives::Nothing, Survives::Names, Survives::Some(seed)]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_loss_of_power_leaves_is_completed_by_the_next_run() {
+    let matrix = Matrix::new().await;
+    let (place, changes) = matrix.undisturbed();
+    for survives in all_ways(1) {
+        matrix.case(&place.lake, &changes, changes.len(), survives).await;
+    }
+    let mut seeded = Seeded::new();
+    for count in seeded.some(12, changes.len() as u64) {
+        let survives = all_ways(count)[usize::try_from(count % 3).unwrap()];
+        matrix.case(&place.lake, &changes, usize::try_from(count).unwrap(), survives).await;
+    }
+}
+
+/// A run took for durable what a killed run had done and not synced: a folder, a visible file, a record.
+/// With power lost after it had ended well, they were gone, though the log said that they were there.
+#[tokio::test(flavor = "multi_thread")]
+async fn r023_what_a_killed_run_had_not_synced_is_made_durable_by_the_next() {
+    let matrix = Matrix::new().await;
+    let mut seeded = Seeded::new();
+    let (_, undisturbed) = matrix.undisturbed();
+    for nth in seeded.some(8, undisturbed.len() as u64) {
+        let (place, changes, first) = matrix.killed(nth);
+        matrix.case(&place.lake, &changes, changes.len(), Survives::Nothing).await;
+        let between = first + usize::try_from(seeded.up_to(20)).unwrap();
+        let count = between.min(changes.len());
+        matrix.case(&place.lake, &changes, count, Survives::Nothing).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "long: tests/attack crash"]
+async fn every_moment_of_an_undisturbed_run() {
+    let matrix = Matrix::new().await;
+    let (place, changes) = matrix.undisturbed();
+    for count in 0..=changes.len() {
+        for survives in all_ways(count as u64) {
+            matrix.case(&place.lake, &changes, count, survives).await;
+        }
+    }
+    tell(format_args!("power lost after each of {} changes, in three ways: right", changes.len()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "long: tests/attack crash"]
+async fn power_lost_after_a_crash() {
+    let matrix = Matrix::new().await;
+    let mut seeded = Seeded::new();
+    let (_, undisturbed) = matrix.undisturbed();
+    let mut cases = 0;
+    for nth in 1..=asked_for("ATTACK_CASES", undisturbed.len() as u64) {
+        let (place, changes, first) = matrix.killed(nth);
+        matrix.case(&place.lake, &changes, changes.len(), Survives::Nothing).await;
+        let later = (changes.len() - first) as u64;
+        for count in seeded.some(2, later) {
+            let survives = all_ways(count)[usize::try_from(count % 3).unwrap()];
+            let count = first + usize::try_from(count).unwrap();
+            matrix.case(&place.lake, &changes, count, survives).await;
+            cases += 1;
+        }
+        cases += 1;
+        std::fs::remove_dir_all(&place.lake).unwrap();
+    }
+    tell(format_args!("power lost in {cases} ways after a crash: right"));
+}
