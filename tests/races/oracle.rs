@@ -31,9 +31,22 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
-    /// Finding ids, without the rest.
-    pub(crate) fn findings(&self) -> BTreeSet<&str> {
-        self.rows.values().map(|(finding, _)| finding.as_str()).collect()
+    /// What another lake has otherwise, in words; `None` when both hold the same.
+    pub(crate) fn differs(&self, other: &Self) -> Option<String> {
+        let rows = |one: &Self, two: &Self| -> Vec<String> {
+            let missing = one.rows.iter().filter(|(id, _)| !two.rows.contains_key(*id));
+            missing.map(|(_, (finding, _))| finding.clone()).collect()
+        };
+        let rest = |one: &Self, two: &Self| {
+            (
+                one.rejects.difference(&two.rejects).cloned().collect::<Vec<_>>(),
+                one.consumed.difference(&two.consumed).cloned().collect::<Vec<_>>(),
+            )
+        };
+        let missing = (rows(self, other), rest(self, other));
+        let more = (rows(other, self), rest(other, self));
+        let same = Default::default();
+        (missing != same || more != same).then(|| format!("missing {missing:?}, more {more:?}"))
     }
 }
 
@@ -111,7 +124,7 @@ fn files(records: &[Value]) -> (BTreeMap<String, Value>, BTreeSet<u64>) {
         }
         for withdrawn in list(&record["withdrawn"]) {
             files.remove(text(&withdrawn, "key"));
-            if withdrawn["reopen"] == true {
+            if withdrawn["reopen"] != false {
                 reopened.insert(withdrawn["commit"].as_u64().unwrap());
             }
         }
@@ -168,4 +181,25 @@ pub(crate) async fn look(lake: &dyn Store) -> Seen {
     }
     assert_eq!(keys(lake, "_healthtrail/staging/").await, Vec::<String>::new(), "staging is left");
     seen
+}
+
+/// What each commit says, a line each.
+pub(crate) async fn story(lake: &dyn Store) -> String {
+    let mut lines = Vec::new();
+    for record in records(lake).await {
+        let of = |value: &Value, name: &str| -> Vec<String> {
+            list(value).iter().map(|one| one[name].to_string()).collect()
+        };
+        let objects = objects(lake, &record).await;
+        lines.push(format!(
+            "{} {} adds {:?} withdraws {:?} consumed {:?} tombstones {}",
+            record["number"],
+            record["purpose"],
+            of(&record["files"], "key"),
+            of(&record["withdrawn"], "key"),
+            of(&objects["consumed"], "key"),
+            record["tombstones"]
+        ));
+    }
+    lines.join("\n")
 }

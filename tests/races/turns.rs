@@ -1,15 +1,19 @@
 //! Several actors on one store, one operation at a time, in an order that a test decides.
 //!
-//! In: actors (futures over a store of their own) and a choice. Out: what they came to. An operation is
-//! let through only when every actor that has not ended waits for one, and the next only when that one was
-//! carried out: so the order is the choice's alone, however threads run.
+//! In: actors (futures over a store of their own) and a choice. Out: what they came to. A turn is given only
+//! when every actor that has not ended waits for one, and the next only when the operation was carried out:
+//! so the order is the choice's alone, however threads run. Of an actor's operations that wait, the one that
+//! is polled first takes the turn (others may be read ahead, by a future that nobody polls for now); so the
+//! store must be one that answers at once, in memory.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
+use std::collections::{BTreeMap, VecDeque};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Context, Poll, Waker};
 
 use futures::future::{BoxFuture, FutureExt, LocalBoxFuture};
 use healthtrail::store::Store;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
 
 use crate::races::hooked::{Hook, Hooked, Operation, PATIENCE, Ticket, beside};
 
@@ -26,15 +30,19 @@ pub(crate) struct Turns {
 #[derive(Default)]
 struct State {
     actors: Vec<Seat>,
+    /// Whose turn it is; nobody has taken it yet.
+    turn: Option<usize>,
+    /// An operation is carried out.
     is_busy: bool,
-    /// Each actor's operations that were let through.
-    steps: Vec<usize>,
+    waiters: u64,
 }
 
 #[derive(Default)]
 struct Seat {
-    waiting: VecDeque<oneshot::Sender<Busy>>,
+    waiting: BTreeMap<u64, Waker>,
     has_ended: bool,
+    /// Operations that were carried out.
+    steps: usize,
 }
 
 struct Turn {
@@ -42,24 +50,65 @@ struct Turn {
     actor: usize,
 }
 
+/// An operation that waits for its turn.
+struct Waiting {
+    turns: Arc<Turns>,
+    actor: usize,
+    number: Option<u64>,
+}
+
 /// Kept while an operation is carried out: ends it, also when it is given up.
 struct Busy(Arc<Turns>);
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.state.lock().unwrap().is_busy = false;
+        self.0.lock().is_busy = false;
         self.0.changed.notify_one();
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if let Some(number) = self.number {
+            self.turns.lock().actors[self.actor].waiting.remove(&number);
+            self.turns.changed.notify_one();
+        }
+    }
+}
+
+impl Future for Waiting {
+    type Output = Busy;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Busy> {
+        let turns = Arc::clone(&self.turns);
+        let mut state = turns.lock();
+        if state.turn == Some(self.actor) {
+            state.turn = None;
+            state.is_busy = true;
+            let seat = &mut state.actors[self.actor];
+            seat.steps += 1;
+            if let Some(number) = self.number.take() {
+                seat.waiting.remove(&number);
+            }
+            drop(state);
+            return Poll::Ready(Busy(turns));
+        }
+        let number = *self.number.get_or_insert_with(|| {
+            state.waiters += 1;
+            state.waiters
+        });
+        state.actors[self.actor].waiting.insert(number, context.waker().clone());
+        drop(state);
+        turns.changed.notify_one();
+        Poll::Pending
     }
 }
 
 impl Hook for Turn {
     fn before<'a>(&'a self, _: &'a Operation) -> BoxFuture<'a, Ticket> {
         async move {
-            let (go, wait) = oneshot::channel();
-            self.turns.state.lock().unwrap().actors[self.actor].waiting.push_back(go);
-            self.turns.changed.notify_one();
-            // The driver is gone only when the test has failed.
-            let busy = wait.await.ok()?;
+            let turns = Arc::clone(&self.turns);
+            let busy = Waiting { turns, actor: self.actor, number: None }.await;
             let ticket: Box<dyn std::any::Any + Send> = Box::new(busy);
             Some(ticket)
         }
@@ -77,11 +126,7 @@ pub(crate) async fn act<T: Send + 'static>(
     choose: &mut Choice<'_>,
 ) -> (Vec<T>, Vec<usize>) {
     let turns = Arc::new(Turns::default());
-    {
-        let mut state = turns.state.lock().unwrap();
-        state.actors.extend(actors.iter().map(|_| Seat::default()));
-        state.steps.resize(actors.len(), 0);
-    }
+    turns.lock().actors.extend(actors.iter().map(|_| Seat::default()));
     let mut tasks = Vec::new();
     for (actor, act) in actors.into_iter().enumerate() {
         let hook = Arc::new(Turn { turns: Arc::clone(&turns), actor });
@@ -89,7 +134,7 @@ pub(crate) async fn act<T: Send + 'static>(
         let turns = Arc::clone(&turns);
         tasks.push(beside(async move || {
             let come_to = std::panic::AssertUnwindSafe(act(own)).catch_unwind().await;
-            turns.state.lock().unwrap().actors[actor].has_ended = true;
+            turns.lock().actors[actor].has_ended = true;
             turns.changed.notify_one();
             come_to.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         }));
@@ -100,56 +145,51 @@ pub(crate) async fn act<T: Send + 'static>(
     for task in tasks {
         come_to.push(task.end().await);
     }
-    let steps = turns.state.lock().unwrap().steps.clone();
+    let steps = turns.lock().actors.iter().map(|seat| seat.steps).collect();
     (come_to, steps)
 }
 
 impl Turns {
-    async fn drive(self: &Arc<Self>, choose: &mut Choice<'_>) {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    async fn drive(&self, choose: &mut Choice<'_>) {
         let mut step = 0;
         loop {
             let changed = self.changed.notified();
-            match self.turn(choose, &mut step) {
-                Next::Ended => return,
-                Next::Go(go) => {
-                    // Given up meanwhile, it ends at once.
-                    drop(go.send(Busy(Arc::clone(self))));
-                }
-                Next::Wait => changed.await,
+            let (wakers, have_all_ended) = self.turn(choose, &mut step);
+            if have_all_ended {
+                return;
             }
+            wakers.into_iter().for_each(Waker::wake);
+            changed.await;
         }
     }
 
-    fn turn(&self, choose: &mut Choice<'_>, step: &mut usize) -> Next {
-        let mut state = self.state.lock().unwrap();
-        if state.is_busy {
-            return Next::Wait;
-        }
-        for seat in &mut state.actors {
-            // What was given up before its turn came.
-            seat.waiting.retain(|go| !go.is_closed());
-        }
+    /// Gives the next turn, if it can be given now; who is to be woken, and whether all have ended.
+    fn turn(&self, choose: &mut Choice<'_>, step: &mut usize) -> (Vec<Waker>, bool) {
+        let mut state = self.lock();
         if state.actors.iter().all(|seat| seat.has_ended) {
-            return Next::Ended;
+            return (Vec::new(), true);
         }
-        if state.actors.iter().any(|seat| !seat.has_ended && seat.waiting.is_empty()) {
-            return Next::Wait;
+        if let Some(actor) = state.turn
+            && state.actors[actor].has_ended
+        {
+            // What was read ahead was given up.
+            state.turn = None;
+        }
+        let is_waited_for = |seat: &Seat| seat.has_ended || !seat.waiting.is_empty();
+        if state.is_busy || state.turn.is_some() || !state.actors.iter().all(is_waited_for) {
+            return (Vec::new(), false);
         }
         let ready: Vec<usize> =
             (0..state.actors.len()).filter(|actor| !state.actors[*actor].has_ended).collect();
         let chosen = choose(&ready, *step);
-        let Some(go) = state.actors[chosen].waiting.pop_front() else { return Next::Wait };
-        state.is_busy = true;
-        state.steps[chosen] += 1;
         *step += 1;
-        Next::Go(go)
+        state.turn = Some(chosen);
+        (state.actors[chosen].waiting.values().cloned().collect(), false)
     }
-}
-
-enum Next {
-    Ended,
-    Go(oneshot::Sender<Busy>),
-    Wait,
 }
 
 /// Each actor goes on until it has done so many operations in all, in turn; then each to its end.
