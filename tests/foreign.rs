@@ -13,7 +13,7 @@ use crate::program::{healthtrail, number, run, text};
 use crate::stores::{REQUIRE_SERVERS, say_skipped};
 
 /// A Python that has DuckDB and PyArrow.
-const PYTHON: &str = "HEALTHTRAIL_TEST_PYTHON";
+pub(crate) const PYTHON: &str = "HEALTHTRAIL_TEST_PYTHON";
 
 /// Runs a script of the tests, or says that it was skipped.
 pub(crate) fn python(script: &str, arguments: &[&str]) -> Option<Value> {

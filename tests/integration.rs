@@ -21,6 +21,7 @@ mod mutate;
 mod on_s3;
 mod program;
 mod proxy;
+mod races;
 mod redrive;
 mod regress;
 mod report;

@@ -1,0 +1,1 @@
+//! Archives that move while a run reads them, and between runs.
