@@ -2,8 +2,9 @@
 //!
 //! In: keys and bytes. Out: files that are whole when their name appears, because they are written
 //! under a temporary name, synced, and then linked (never renamed) to the final one. Wrong: keys
-//! that would leave the folder, file systems without hard links, full disks. Blocking work runs on
-//! tokio's blocking threads; listing holds one open folder per level.
+//! that would leave the folder, links in it that lead out of it (reading follows them, writing does not),
+//! a folder that another one took the place of, file systems without hard links, full disks. Blocking work
+//! runs on tokio's blocking threads; listing holds one open folder per level.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -17,9 +18,10 @@ use futures::stream::{self, BoxStream, StreamExt};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 
+use super::root::{Root, create_new, make_folders, sync_folder};
 use super::walk::{Walk, is_temporary};
 use super::{
-    GetOptions, ObjectMeta, Store, StoreError, StoreErrorKind, StoreResult, clamp_range, uri,
+    GetOptions, ObjectMeta, Store, StoreError, StoreErrorKind, StoreResult, clamp_range, root, uri,
 };
 
 /// Folders below it are removed when their last file is deleted; all others stay.
@@ -34,7 +36,7 @@ const HASH_CHUNK_BYTES: usize = 1 << 20;
 /// The objects below a local folder. Only regular files are objects; symbolic links are followed.
 #[derive(Debug, Clone)]
 pub struct Folder {
-    root: Arc<Path>,
+    root: Arc<Root>,
     base_uri: Arc<str>,
 }
 
@@ -56,7 +58,7 @@ impl Folder {
         } else if key.rsplit('/').next().is_some_and(is_temporary) {
             "the key is kept for temporary files"
         } else {
-            return Ok(self.root.join(key));
+            return Ok(self.root.path.join(key));
         };
         Err(StoreError::new(StoreErrorKind::Other, operation, self.uri(key), wrong))
     }
@@ -115,6 +117,7 @@ fn open_now(path: &Path, create: bool) -> StoreResult<Folder> {
         return Err(StoreError::new(StoreErrorKind::Other, "opening", shown, message));
     };
     let base_uri = format!("file://{}", text.trim_end_matches('/')).into();
+    let root = Root::new(root).map_err(|error| fail(&error))?;
     Ok(Folder { root: root.into(), base_uri })
 }
 
@@ -130,7 +133,7 @@ impl Store for Folder {
             let prefix = prefix.to_owned();
             // A reader that goes away closes the channel, and the walk ends with it.
             tokio::task::spawn_blocking(move || {
-                let mut walk = Walk::new(&root, &base_uri, &prefix);
+                let mut walk = Walk::new(&root.path, &base_uri, &prefix);
                 while let Some(entry) = walk.next_entry() {
                     if sender.blocking_send(entry).is_err() {
                         break;
@@ -214,7 +217,16 @@ impl Store for Folder {
         Box::pin(async move {
             let path = self.path("deleting", key)?;
             let depth = key.strip_prefix(STAGING).map_or(0, |rest| rest.matches('/').count());
-            io_blocking("deleting", self.uri(key), move || delete_now(&path, depth)).await
+            let root = Arc::clone(&self.root);
+            io_blocking("deleting", self.uri(key), move || {
+                let folder = path.parent().unwrap_or(&root.path);
+                match root.check(folder) {
+                    Err(error) if is_missing(&error) => Ok(()),
+                    Err(error) => Err(error),
+                    Ok(()) => delete_now(&path, depth),
+                }
+            })
+            .await
         })
     }
 
@@ -275,6 +287,7 @@ pub(super) fn io_error(operation: &'static str, uri: &str, error: &io::Error) ->
                         use another one";
             (StoreErrorKind::Other, format!("{error}; hint: {hint}"))
         }
+        _ if root::is_refusal(error) => (StoreErrorKind::Denied, error.to_string()),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             (StoreErrorKind::Other, format!("{error}; hint: free some space and run again"))
         }
@@ -385,7 +398,7 @@ impl Temporary {
     /// Writes and syncs the bytes.
     fn write(folder: &Path, bytes: &[u8]) -> io::Result<Self> {
         let path = folder.join(Self::name());
-        let mut file = File::create_new(&path)?;
+        let mut file = create_new(&path)?;
         let temporary = Self { path };
         file.write_all(bytes)?;
         file.sync_all()?;
@@ -396,7 +409,7 @@ impl Temporary {
     fn copy(source: &Path, folder: &Path) -> io::Result<Self> {
         let mut from = File::open(source)?;
         let path = folder.join(Self::name());
-        let mut file = File::create_new(&path)?;
+        let mut file = create_new(&path)?;
         let temporary = Self { path };
         io::copy(&mut from, &mut file)?;
         file.sync_all()?;
@@ -427,49 +440,23 @@ fn link_or_copy(source: &Path, target: &Path, folder: &Path) -> io::Result<()> {
 /// Runs `write` with the folder of `path`, making it first, and again when another run removed it
 /// as empty in between.
 fn in_its_folder(
-    root: &Path,
+    root: &Root,
     path: &Path,
     write: impl Fn(&Path) -> io::Result<()>,
 ) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(root);
+    let folder = path.parent().unwrap_or(&root.path);
     let mut tries = 0;
     loop {
         tries += 1;
-        match make_folders(folder, Some(root)).and_then(|()| write(folder)) {
+        match root.make_folders(folder).and_then(|()| write(folder)) {
             // The root itself is never made here: a disk that is not mounted is not a new lake.
             Err(error)
                 if error.kind() == io::ErrorKind::NotFound
                     && tries < FOLDER_TRIES
-                    && root.is_dir() => {}
+                    && root.path.is_dir() => {}
             other => return other,
         }
     }
-}
-
-/// Makes a folder and its missing parents below `root`, and makes their names durable.
-fn make_folders(folder: &Path, root: Option<&Path>) -> io::Result<()> {
-    let is_there = |path: &Path| path.as_os_str().is_empty() || path.is_dir();
-    let missing: Vec<_> =
-        folder.ancestors().take_while(|path| Some(*path) != root && !is_there(path)).collect();
-    for path in missing.into_iter().rev() {
-        match fs::create_dir(path) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                if !path.is_dir() {
-                    return Err(io::ErrorKind::NotADirectory.into());
-                }
-            }
-            other => other?,
-        }
-        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        sync_folder(parent.unwrap_or(Path::new(".")))?;
-    }
-    Ok(())
-}
-
-/// Makes the names in a folder durable.
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    // Elsewhere a folder cannot be opened as a file, and needs not be.
-    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
 }
 
 /// Deletes a file, and up to `depth` folders above it that are empty then.

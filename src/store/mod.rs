@@ -8,6 +8,7 @@ mod faulty;
 mod folder;
 mod memory;
 mod open;
+mod root;
 mod s3;
 mod uri;
 mod walk;
@@ -130,6 +131,11 @@ pub trait Store: Debug + Send + Sync {
 
     /// How many requests were sent again so far.
     fn retries(&self) -> u64;
+
+    /// Whether something that was deleted here is known to live on as an older version.
+    fn keeps_versions(&self) -> bool {
+        false
+    }
 
     /// The full URI of a key.
     fn uri(&self, key: &str) -> String {

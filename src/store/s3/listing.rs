@@ -1,0 +1,42 @@
+//! The state of a listing that is read page by page.
+//!
+//! In: pages of `ListObjectsV2`. Out: entries, and where the next page begins. Wrong: a server that says that
+//! more follows, but not where; a key that was not asked for. Memory: one page, of 1,000 keys.
+
+use std::collections::VecDeque;
+
+use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
+use aws_sdk_s3::types::EncodingType;
+
+use super::S3;
+use super::error::Request;
+use crate::store::{ObjectMeta, StoreResult};
+
+/// A listing between two pages.
+#[derive(Debug, Default)]
+pub(super) struct Listing {
+    pub(super) entries: VecDeque<StoreResult<ObjectMeta>>,
+    pub(super) token: Option<String>,
+    pub(super) is_complete: bool,
+}
+
+impl Listing {
+    /// Takes in a page.
+    pub(super) fn take(&mut self, store: &S3, page: &ListObjectsV2Output) {
+        let is_encoded = page.encoding_type() == Some(&EncodingType::Url);
+        let entries = page.contents().iter().map(|object| store.entry(object, is_encoded));
+        self.entries.extend(entries);
+        // Only this tells whether more follows: a page may hold fewer keys than it could.
+        if page.is_truncated() != Some(true) {
+            self.is_complete = true;
+            return;
+        }
+        let token = page.next_continuation_token().map(str::to_owned);
+        if token.is_none() || token == self.token {
+            let message = "the server says that more follows, but not where";
+            self.entries.push_back(Err(store.other(Request::List, "", message)));
+            self.is_complete = true;
+        }
+        self.token = token;
+    }
+}
