@@ -18,6 +18,7 @@ mod ledger;
 mod mutate;
 mod on_s3;
 mod program;
+mod proxy;
 mod redrive;
 mod regress;
 mod report;
