@@ -262,7 +262,7 @@ fn judge_status(request: Request, status: u16, place: &Place) -> Judgement {
                 request.permissions(place)
             ),
         ),
-        (301 | 307 | 308, _) => (
+        (301..=308, _) => (
             Other,
             "the bucket lies in another Region or behind another endpoint",
             "name its Region (AWS_REGION)".to_owned(),
