@@ -103,7 +103,9 @@ mod tests {
         for text in ["111122223333", "my-lake=111122223333"] {
             assert_eq!(owner(text).as_deref(), Ok(text));
         }
-        for text in ["", "my-lake", "11112222333", "111122223333=my-lake", "my-lake=", "٠11122223333"] {
+        for text in
+            ["", "my-lake", "11112222333", "111122223333=my-lake", "my-lake=", "٠11122223333"]
+        {
             assert!(owner(text).unwrap_err().contains("BUCKET="), "{text}");
         }
     }

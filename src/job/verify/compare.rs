@@ -413,7 +413,8 @@ impl<'a> Comparer<'a> {
             };
             if one != two {
                 let rows = (0..held.num_rows()).filter(|row| differs(one, two, *row));
-                for row in rows.filter(|row| !other.contains(row) && !may_differ(held, name, *row)) {
+                for row in rows.filter(|row| !other.contains(row) && !may_differ(held, name, *row))
+                {
                     differing.entry(row).or_insert(name);
                 }
             }

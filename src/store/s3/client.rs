@@ -83,11 +83,7 @@ pub(super) fn endpoint_url(sdk: &SdkConfig, options: &S3Options) -> Option<Strin
         .profile("endpoint_url")
         .build();
     let of_s3 = || sdk.service_config()?.load_config(key.ok()?);
-    options
-        .endpoint_url
-        .clone()
-        .or_else(of_s3)
-        .or_else(|| sdk.endpoint_url().map(str::to_owned))
+    options.endpoint_url.clone().or_else(of_s3).or_else(|| sdk.endpoint_url().map(str::to_owned))
 }
 
 /// Sets limits and retries; `pause` is [`PAUSE`] but in tests.

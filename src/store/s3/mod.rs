@@ -39,7 +39,8 @@ use self::answer::{
 };
 pub use self::client::S3Options;
 use self::client::{
-    ANSWER, ATTEMPTS, COPY, PAUSE, Sent, attempt_limit, backoff, endpoint_url, load_settings, transfer_time, tune,
+    ANSWER, ATTEMPTS, COPY, PAUSE, Sent, attempt_limit, backoff, endpoint_url, load_settings,
+    transfer_time, tune,
 };
 use self::error::{Answer, Place, Reached, Request, explain};
 use self::listing::Listing;

@@ -316,12 +316,15 @@ async fn a_delete_marker_tells_that_the_bucket_keeps_versions() {
 
 #[tokio::test]
 async fn a_redirect_leads_nowhere() {
-    for status in ["301 Moved Permanently", "302 Found", "307 Temporary Redirect", "308 Permanent Redirect"] {
+    for status in
+        ["301 Moved Permanently", "302 Found", "307 Temporary Redirect", "308 Permanent Redirect"]
+    {
         let other = Server::start(vec![ANY.to_owned()]);
         let to = format!("location: {}/stolen\r\n", other.url);
         let server = Server::start(vec![answer_with(status, &to, "")]);
         let store = server.store(S3Options::default());
-        let error = store.put_new("a", Bytes::from_static(b"text"), EMPTY_SHA256).await.unwrap_err();
+        let error =
+            store.put_new("a", Bytes::from_static(b"text"), EMPTY_SHA256).await.unwrap_err();
         assert_eq!(error.kind, StoreErrorKind::Other, "{error}");
         assert!(error.message.contains("another Region or behind another endpoint"), "{error}");
         assert_eq!(server.requests().len(), 1, "{status}");
