@@ -126,6 +126,7 @@ fn whole(criterion: &mut Criterion) {
                     fetches: 4,
                     object_bytes_max: 1 << 30,
                     document_bytes_max: 16 << 20,
+                    redact: false,
                     progress: Arc::new(Progress::default()),
                 };
                 black_box(runtime.block_on(run(&options)).unwrap())

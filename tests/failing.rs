@@ -36,6 +36,7 @@ pub(crate) fn options(archive: &Arc<dyn Store>, lake: &Arc<dyn Store>) -> RunOpt
         fetches: 4,
         object_bytes_max: 1 << 30,
         document_bytes_max: 16 << 20,
+        redact: false,
         progress: Arc::new(Progress::default()),
     }
 }

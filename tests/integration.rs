@@ -29,6 +29,7 @@ mod rewrite;
 mod rewrite_docs;
 mod run;
 mod samples;
+mod secure;
 mod simulated;
 mod store_contract;
 mod stores;

@@ -328,6 +328,7 @@ fn options(archive: &Arc<dyn Store>, lake: &Arc<dyn Store>, narrow: bool) -> Run
         fetches: 4,
         object_bytes_max: 1 << 30,
         document_bytes_max: if narrow { 300 } else { 16 << 20 },
+        redact: false,
         progress: Arc::new(Progress::default()),
     }
 }

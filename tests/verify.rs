@@ -130,6 +130,7 @@ fn options(archive: &Arc<dyn Store>, lake: &Arc<dyn Store>) -> RunOptions {
         fetches: 4,
         object_bytes_max: 1 << 30,
         document_bytes_max: 16 << 20,
+        redact: false,
         progress: Arc::new(Progress::default()),
     }
 }

@@ -7,7 +7,7 @@ use clap::Args;
 use clap::builder::{FalseyValueParser, NonEmptyStringValueParser};
 
 use super::options::StoreArgs;
-use super::values::{show_bytes, show_count};
+use super::values::{printable, show_bytes, show_count};
 use super::{Outcome, printer};
 use crate::job::forget::selector::{Selector, from_lines};
 use crate::job::forget::{ForgetOptions, ForgetSummary, forget as job};
@@ -84,6 +84,13 @@ pub(super) async fn forget(args: ForgetArgs) -> anyhow::Result<Outcome> {
         dry_run: args.dry_run,
     };
     let summary = job(&options).await?;
+    if options.lake.keeps_versions() {
+        printer::note(format_args!(
+            "warning: the bucket of {} keeps versions, so what was deleted lives on behind delete markers; delete the \
+             noncurrent versions too: see docs/forget.md",
+            printable(&args.lake)
+        ));
+    }
     if args.json {
         printer::data(serde_json::to_string_pretty(&summary)?)?;
         return Ok(Outcome::Done);

@@ -10,6 +10,7 @@ mod forget;
 mod generate;
 mod inspect;
 mod ledger;
+mod log_lines;
 mod options;
 mod printer;
 mod progress;
@@ -64,6 +65,9 @@ pub enum Outcome {
 )]
 pub struct Cli {
     /// Which log lines go to standard error: `error`, `warn`, `info`, `debug`, or a filter
+    ///
+    /// Only the program's own lines are shown: those of the libraries below it would hold signatures, tokens and
+    /// documents.
     #[arg(
         long,
         global = true,
@@ -140,8 +144,9 @@ impl Cli {
     /// # Errors
     /// What ended it, with the place and what to do; the command is safe to run again.
     pub fn run(self) -> anyhow::Result<Outcome> {
-        let filter = tracing_subscriber::EnvFilter::try_new(&self.log)?;
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+        log_lines::hide_what_panics_quote();
+        let filter = log_lines::filter(&self.log)?;
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| log_lines::OneLine).init();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(RUNTIME_THREADS)
             .max_blocking_threads(BLOCKING_THREADS)

@@ -27,12 +27,14 @@ pub(super) struct StoreArgs {
 
     /// Account that must own the buckets; another owner's bucket is refused
     ///
-    /// `BUCKET=ACCOUNT` names the owner of one bucket; give the option once for each.
+    /// It is sent with every request, so a bucket that somebody else has made under a name that was yours is
+    /// neither read nor written. `BUCKET=ACCOUNT` names the owner of one bucket; give the option once for each.
     #[arg(
         long,
         value_name = "[BUCKET=]ACCOUNT",
         env = "HEALTHTRAIL_EXPECTED_BUCKET_OWNER",
         value_delimiter = ',',
+        value_parser = owner,
         help_heading = "S3"
     )]
     pub(super) expected_bucket_owner: Vec<String>,
@@ -124,5 +126,32 @@ impl StoreArgs {
         });
         let any = self.expected_bucket_owner.iter().find(|entry| !entry.contains('='));
         named.or(any.map(String::as_str)).map(str::to_owned)
+    }
+}
+
+/// `ACCOUNT` or `BUCKET=ACCOUNT`, with an account of twelve digits: a name in its place would be refused by S3 in
+/// words that nobody understands.
+fn owner(text: &str) -> Result<String, String> {
+    let account = text.split_once('=').map_or(text, |(_, account)| account);
+    if account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Ok(text.to_owned());
+    }
+    Err(format!("`{text}` names no account; write it as `111122223333` or `BUCKET=111122223333`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_owner_is_an_account() {
+        for text in ["111122223333", "my-lake=111122223333"] {
+            assert_eq!(owner(text).as_deref(), Ok(text));
+        }
+        for text in
+            ["", "my-lake", "11112222333", "111122223333=my-lake", "my-lake=", "٠11122223333"]
+        {
+            assert!(owner(text).unwrap_err().contains("BUCKET="), "{text}");
+        }
     }
 }

@@ -96,6 +96,10 @@ pub(super) struct RedriveArgs {
     #[arg(long, value_name = "SIZE", env = "HEALTHTRAIL_DOCUMENT_BYTES_MAX", default_value = "16MiB", value_parser = values::size)]
     document_bytes_max: u64,
 
+    /// Keep no bytes of what is still rejected, as for `run`
+    #[arg(long, env = "HEALTHTRAIL_REDACT", value_parser = FalseyValueParser::new())]
+    redact: bool,
+
     /// Print what came of it as JSON
     #[arg(long, env = "HEALTHTRAIL_REDRIVE_JSON", value_parser = FalseyValueParser::new())]
     json: bool,
@@ -151,6 +155,7 @@ pub(super) async fn redrive(args: RedriveArgs) -> anyhow::Result<Outcome> {
         fetches: usize::from(args.fetches),
         object_bytes_max: args.object_bytes_max,
         document_bytes_max: usize::try_from(args.document_bytes_max)?,
+        redact: args.redact,
         progress: Arc::clone(&progress),
     };
     let options = RedriveOptions {

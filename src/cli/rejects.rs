@@ -334,6 +334,7 @@ fn print_one(id: u128, shown: &Shown, as_json: bool) -> anyhow::Result<Outcome> 
             "source_length": shown.length,
             "ordinal": shown.ordinal,
             "bytes_length": shown.bytes_length,
+            "bytes_kept": shown.bytes.len(),
             "states": states.collect::<Vec<_>>(),
             "text": text,
             "hex": hex,
@@ -364,6 +365,10 @@ fn describe(id: u128, shown: &Shown) -> Vec<String> {
     }
     let kept = shown.bytes.len() as u64;
     lines.push(match shown.bytes_length {
+        all if all > 0 && kept == 0 => format!(
+            "  bytes    none of {}: redacted; `healthtrail inspect` shows the object",
+            show_count(all)
+        ),
         0 => "  bytes    none; the document's first reject has them".to_owned(),
         all if all == kept => format!("  bytes    {}", show_count(all)),
         all => format!("  bytes    the first {} of {}", show_count(kept), show_count(all)),

@@ -118,6 +118,13 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "N", env = "HEALTHTRAIL_REJECTS_MAX")]
     rejects_max: Option<u64>,
 
+    /// Keep no bytes of what is rejected, only its reason and place
+    ///
+    /// Rejects are what no reader understood, so nobody knows what text they hold. Without their bytes the archive
+    /// is the only place that has them; `redrive` reads them there.
+    #[arg(long, env = "HEALTHTRAIL_REDACT", value_parser = FalseyValueParser::new())]
+    redact: bool,
+
     /// Write the summary as JSON to this file; `-` for standard output
     #[arg(long, value_name = "FILE", env = "HEALTHTRAIL_SUMMARY")]
     summary: Option<PathBuf>,
@@ -265,6 +272,7 @@ fn options(
         fetches: usize::from(args.fetches),
         object_bytes_max: args.object_bytes_max,
         document_bytes_max: usize::try_from(args.document_bytes_max)?,
+        redact: args.redact,
         progress,
     })
 }

@@ -95,9 +95,16 @@ pub(super) fn share(text: &str) -> Result<f64, String> {
     }
 }
 
-/// Text from an archive, which must not steer the terminal or begin a line of its own.
+/// Text from an archive, which must not steer the terminal, begin a line of its own, or show in another order
+/// than it has.
 pub(super) fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+    let is_steering = |c: char| c.is_control() || is_invisible_order(c);
+    text.chars().map(|c| if is_steering(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
+/// Line separators, and the marks that turn the direction of text (<https://www.unicode.org/reports/tr9/>).
+fn is_invisible_order(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Bytes as people read them: `1.5 GiB`.

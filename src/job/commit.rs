@@ -46,6 +46,8 @@ pub(crate) struct Committer {
     pub(crate) settings: Settings,
     /// Who gives rejects their state.
     pub(crate) state_by: By,
+    /// Rejects are written without their bytes.
+    pub(crate) redact: bool,
     pub(crate) run: String,
     pub(crate) started_at: String,
     pub(crate) pool: Arc<ThreadPool>,
@@ -164,6 +166,7 @@ impl Committer {
             partition,
             settings,
             state_by: By::of(&settings),
+            redact: options.redact,
             run,
             started_at: jiff::Timestamp::now().to_string(),
             pool: Arc::new(pool),

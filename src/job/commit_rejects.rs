@@ -168,6 +168,8 @@ impl Committer {
         lines: Vec<RejectLine<'_>>,
         staged: &mut Staged,
     ) -> anyhow::Result<()> {
+        let lines =
+            if self.redact { lines.into_iter().map(RejectLine::redacted).collect() } else { lines };
         for line in &lines {
             *staged.states.entry(line.state.name()).or_default() += 1;
         }

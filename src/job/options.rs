@@ -48,6 +48,8 @@ pub struct RunOptions {
     pub object_bytes_max: u64,
     /// Longest document in bytes; bounded by memory too.
     pub document_bytes_max: usize,
+    /// Keep no bytes of what is rejected, only its reason and place.
+    pub redact: bool,
     /// Counters to move while working.
     pub progress: Arc<Progress>,
 }

@@ -379,10 +379,7 @@ fn read_on(
         fail_point::reach(FailPoint::Reading);
         reader.read_into(rows, rejects, bytes_max)
     });
-    std::panic::catch_unwind(read).unwrap_or_else(|panic| {
-        let message = panics::message(&panic);
-        std::panic::resume_unwind(Box::new(format!("{message} (in `{object}`)")))
-    })
+    std::panic::catch_unwind(read).unwrap_or_else(|_| panics::go_on(&object))
 }
 
 /// What a reject holds in memory.

@@ -257,6 +257,12 @@ pub struct RejectLine<'a> {
 }
 
 impl RejectLine<'_> {
+    /// The same without its bytes. A row that waits has lost them this way when there were any and `bytes` is empty.
+    #[must_use]
+    pub fn redacted(self) -> Self {
+        Self { bytes_cut: self.bytes_length > 0, bytes: &[], ..self }
+    }
+
     fn sort_key(&self) -> (&str, u64, Option<i32>, &str, u128, i32) {
         (self.object, self.offset, self.ordinal, self.reason, self.id, self.state_number)
     }

@@ -4,7 +4,7 @@
 //! `failpoints` each change is a point at which tests end the program, and can be noted down, so that a loss
 //! of power after any of them can be played back (see `journal`).
 
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::Path;
 
@@ -42,9 +42,15 @@ fn step<T>(_: Step<'_>, change: impl FnOnce() -> io::Result<T>) -> io::Result<T>
     change()
 }
 
-/// Creates a file; one that is there is an error.
+/// Creates a file that its owner alone can change, as it will never change again; the umask may take more
+/// away. One that is there is an error. Temporary files are made so too: they become the final ones by a second
+/// name.
 pub(super) fn create(path: &Path) -> io::Result<File> {
-    step(Step::Create(path), || File::create_new(path))
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o644);
+    step(Step::Create(path), || options.open(path))
 }
 
 /// Writes all bytes; `path` is the file's.
@@ -78,9 +84,14 @@ pub(super) fn remove(path: &Path) -> io::Result<()> {
     step(Step::Remove(path), || fs::remove_file(path))
 }
 
-/// Makes a folder in one that is there.
+/// Makes a folder in one that is there, which is never open to everybody for writing; the umask may take more
+/// away.
 pub(super) fn make_folder(path: &Path) -> io::Result<()> {
-    step(Step::MakeFolder(path), || fs::create_dir(path))
+    #[cfg_attr(not(unix), expect(unused_mut, reason = "only the mode changes it"))]
+    let mut builder = DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o775);
+    step(Step::MakeFolder(path), || builder.create(path))
 }
 
 /// Removes a folder, if it is empty.

@@ -250,6 +250,10 @@ impl Store for Faulty {
     fn retries(&self) -> u64 {
         self.inner.retries()
     }
+
+    fn keeps_versions(&self) -> bool {
+        self.inner.keeps_versions()
+    }
 }
 
 #[cfg(test)]

@@ -2,8 +2,9 @@
 //!
 //! In: keys and bytes. Out: files that are whole when their name appears, because they are written
 //! under a temporary name, synced, and then linked (never renamed) to the final one. Wrong: keys
-//! that would leave the folder, file systems without hard links, full disks. Blocking work runs on
-//! tokio's blocking threads; listing holds one open folder per level.
+//! that would leave the folder, links in it that lead out of it (reading follows them, writing does not),
+//! a folder that another one took the place of, file systems without hard links, full disks. Blocking work
+//! runs on tokio's blocking threads; listing holds one open folder per level.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
@@ -18,7 +19,8 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 use tokio::task::JoinError;
 
-use super::placing::{self, Root, Temporary, in_its_folder, is_missing};
+use super::placing::{self, Temporary, in_its_folder, is_missing};
+use super::root::{self, Root};
 use super::walk::{Walk, is_temporary};
 use super::{
     GetOptions, ObjectMeta, Store, StoreError, StoreErrorKind, StoreResult, clamp_range, disk, uri,
@@ -115,7 +117,8 @@ fn open_now(path: &Path, create: bool) -> StoreResult<Folder> {
         return Err(StoreError::new(StoreErrorKind::Other, "opening", shown, message));
     };
     let base_uri = format!("file://{}", text.trim_end_matches('/')).into();
-    Ok(Folder { root: Arc::new(Root::new(root)), base_uri })
+    let root = Root::new(root).map_err(|error| fail(&error))?;
+    Ok(Folder { root: Arc::new(root), base_uri })
 }
 
 impl Store for Folder {
@@ -221,7 +224,16 @@ impl Store for Folder {
         Box::pin(async move {
             let path = self.path("deleting", key)?;
             let depth = key.strip_prefix(STAGING).map_or(0, |rest| rest.matches('/').count());
-            io_blocking("deleting", self.uri(key), move || placing::delete(&path, depth)).await
+            let root = Arc::clone(&self.root);
+            io_blocking("deleting", self.uri(key), move || {
+                let folder = path.parent().unwrap_or(&root.path);
+                match root.check(folder) {
+                    Err(error) if is_missing(&error) => Ok(()),
+                    Err(error) => Err(error),
+                    Ok(()) => placing::delete(&path, depth),
+                }
+            })
+            .await
         })
     }
 
@@ -240,11 +252,14 @@ impl Store for Folder {
 
     fn clear_unfinished<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, StoreResult<u64>> {
         Box::pin(async move {
-            let folder = self.root.path.join(prefix);
+            let root = Arc::clone(&self.root);
+            let folder = root.path.join(prefix);
             let is_staging = STAGING.starts_with(prefix) || prefix.starts_with(STAGING);
-            let staging = is_staging.then(|| self.root.path.join(STAGING));
-            io_blocking("deleting", self.uri(prefix), move || {
-                placing::clear_unfinished(&folder, staging.as_deref())
+            let staging = is_staging.then(|| root.path.join(STAGING));
+            io_blocking("deleting", self.uri(prefix), move || match root.check(&folder) {
+                Err(error) if is_missing(&error) => Ok(0),
+                Err(error) => Err(error),
+                Ok(()) => placing::clear_unfinished(&folder, staging.as_deref()),
             })
             .await
         })
@@ -312,6 +327,7 @@ pub(super) fn io_error(operation: &'static str, uri: &str, error: &io::Error) ->
                         use another one";
             (StoreErrorKind::Other, format!("{error}; hint: {hint}"))
         }
+        _ if root::is_refusal(error) => (StoreErrorKind::Denied, error.to_string()),
         io::ErrorKind::FileTooLarge => {
             let hint = "allow larger files (`ulimit -f`) and run again";
             (StoreErrorKind::Other, format!("{error}; hint: {hint}"))

@@ -13,6 +13,7 @@ mod journal;
 mod memory;
 mod open;
 mod placing;
+mod root;
 mod s3;
 mod uri;
 mod walk;
@@ -151,6 +152,11 @@ pub trait Store: Debug + Send + Sync {
 
     /// How many requests were sent again so far.
     fn retries(&self) -> u64;
+
+    /// Whether something that was deleted here is known to live on as an older version.
+    fn keeps_versions(&self) -> bool {
+        false
+    }
 
     /// The full URI of a key.
     fn uri(&self, key: &str) -> String {

@@ -4,34 +4,19 @@
 //! before anybody is told of them, with those of the folders above. Wrong: full disks, folders that another
 //! run removes meanwhile, file systems without hard links. Memory: the names of [`DURABLE_MAX`] folders.
 
-use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::PoisonError;
 
 use super::disk;
+use super::root::Root;
 use super::walk::is_temporary;
 
 /// How often a folder is made again that another run removes at the same moment.
 const FOLDER_TRIES: u32 = 20;
 /// Folders whose names are known to be durable; when there are more, they are found out again.
 const DURABLE_MAX: usize = 10_000;
-
-/// Where a folder lies, and which folders below it have durable names.
-#[derive(Debug)]
-pub(super) struct Root {
-    pub(super) path: PathBuf,
-    /// That a folder is there does not say so: who made it may have been killed before it was synced.
-    durable: Mutex<HashSet<PathBuf>>,
-}
-
-impl Root {
-    /// A folder that is there.
-    pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, durable: Mutex::default() }
-    }
-}
 
 /// A file under a temporary name, removed when it is dropped.
 #[derive(Debug)]
@@ -126,6 +111,8 @@ pub(super) fn make_root(folder: &Path) -> io::Result<()> {
 /// Makes a folder and its missing parents below the root, and makes their names durable, those of folders
 /// that are there among them.
 pub(super) fn make_folders(folder: &Path, root: &Root) -> io::Result<()> {
+    let there = folder.ancestors().find(|path| path.is_dir());
+    root.check(there.unwrap_or(&root.path))?;
     let durable = || root.durable.lock().unwrap_or_else(PoisonError::into_inner);
     let doubtful: Vec<&Path> = {
         let durable = durable();

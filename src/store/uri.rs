@@ -92,6 +92,12 @@ pub(super) fn check_endpoint(endpoint_url: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// The host of what stands behind `http://` or `https://`; `""` where a name or password stands before it.
+pub(super) fn host_of_url(rest: &str) -> &str {
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    if authority.contains('@') { "" } else { host_of(authority) }
+}
+
 fn host_of(authority: &str) -> &str {
     if let Some(rest) = authority.strip_prefix('[') {
         return rest.split_once(']').map_or("", |(host, _)| host);

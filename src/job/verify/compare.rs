@@ -8,14 +8,15 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, StringArray, UInt32Array};
+use arrow::array::{Array, AsArray, UInt32Array};
 use arrow::compute::{interleave_record_batch, take_record_batch};
 use arrow::datatypes::Int32Type;
 use arrow::record_batch::RecordBatch;
 
-use crate::finding::columns::{COLUMNS, SCHEMA_VERSION};
+use crate::finding::columns::SCHEMA_VERSION;
 use crate::job::plan::Planned;
 use crate::job::verify::VerifyOptions;
+use crate::job::verify::columns::{compared, differs, may_differ, texts};
 use crate::job::verify::deep::DeepReport;
 use crate::job::verify::explained::Explained;
 use crate::job::wave::Wave;
@@ -33,12 +34,6 @@ use crate::store::{Store, StoreError, StoreErrorKind};
 
 /// Rows of the lake held at once with all their columns.
 const BATCH_ROWS: usize = 256;
-/// Columns of a reject that its state or the version changes.
-const REJECT_COLUMNS_APART: [&str; 5] =
-    ["state", "state_number", "state_by", "schema_version", "reject_id"];
-/// Columns that only a reject that waits keeps as its object gives them.
-const REJECT_COLUMNS_WAITING: [&str; 3] = ["detail", "bytes", "bytes_cut"];
-
 /// Holds waves against the lake.
 pub(super) struct Comparer<'a> {
     lake: Arc<dyn Store>,
@@ -411,19 +406,15 @@ impl<'a> Comparer<'a> {
         other.extend((0..held.num_rows()).filter(|row| !is_of_this(*row)));
         report.rows_of_other_versions += other.len() as u64;
         let mut differing: BTreeMap<usize, &str> = BTreeMap::new();
-        let states = texts(held, "state");
         for name in compared(part.table) {
             let (Some(one), Some(two)) = (held.column_by_name(name), fresh.column_by_name(name))
             else {
                 continue;
             };
             if one != two {
-                let is_settled = |row: usize| {
-                    REJECT_COLUMNS_WAITING.contains(&name)
-                        && states.is_some_and(|all| !State::parse(all.value(row)).is_in_object())
-                };
                 let rows = (0..held.num_rows()).filter(|row| differs(one, two, *row));
-                for row in rows.filter(|row| !other.contains(row) && !is_settled(*row)) {
+                for row in rows.filter(|row| !other.contains(row) && !may_differ(held, name, *row))
+                {
                     differing.entry(row).or_insert(name);
                 }
             }
@@ -471,28 +462,4 @@ impl<'a> Comparer<'a> {
 fn uri(options: &VerifyOptions, plan: &[Planned], index: usize) -> Option<String> {
     let planned = plan.get(index)?;
     Some(options.archives.get(planned.archive)?.store.uri(&planned.meta.key))
-}
-
-fn texts<'a>(batch: &'a RecordBatch, name: &str) -> Option<&'a StringArray> {
-    batch.column_by_name(name).and_then(|column| column.as_string_opt::<i32>())
-}
-
-fn differs(one: &ArrayRef, two: &ArrayRef, row: usize) -> bool {
-    one.slice(row, 1) != two.slice(row, 1)
-}
-
-/// The columns in which equal rows agree.
-fn compared(table: Table) -> Vec<&'static str> {
-    match table {
-        Table::Findings => COLUMNS
-            .iter()
-            .filter(|spec| !spec.delivery && spec.name != "schema_version")
-            .map(|spec| spec.name)
-            .collect(),
-        Table::Rejects => rejects::COLUMNS
-            .iter()
-            .map(|column| column.name)
-            .filter(|name| !REJECT_COLUMNS_APART.contains(name))
-            .collect(),
-    }
 }

@@ -6,6 +6,7 @@
 //! program does not know. Memory: what the log says of each file, some partitions' ids, and on the deep
 //! pass the rows of [`deep`]'s batch.
 
+mod columns;
 mod compare;
 mod confirm;
 mod deep;

@@ -13,8 +13,8 @@ use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{Object, ObjectStorageClass, StorageClass};
 use bytes::{Bytes, BytesMut};
 
-use super::client::NO_CLEAR_TEXT;
 use super::error::{Answer, Reached};
+use super::tls::NO_CLEAR_TEXT;
 use crate::store::{ObjectMeta, uri};
 
 /// The name of the user metadata that holds an object's SHA-256.
@@ -43,7 +43,7 @@ where
             // The SDK tells in no other way that it found no credentials or could not load them,
             // or that an interceptor stopped the request.
             let reached = match failure.is_other() {
-                true if message.contains(NO_CLEAR_TEXT) => Reached::NotSent,
+                _ if message.contains(NO_CLEAR_TEXT) => Reached::NotSent,
                 true if message.contains("credential") => Reached::NoCredentials,
                 _ => Reached::NoAnswer,
             };

@@ -20,8 +20,9 @@ use aws_sdk_s3::config::{
     StalledStreamProtectionConfig,
 };
 use aws_sdk_s3::error::BoxError;
+use aws_types::service_config::ServiceConfigKey;
 
-use crate::store::uri;
+use super::tls;
 
 /// Time for a connection, the handshake included.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -91,14 +92,12 @@ pub struct S3Options {
     pub patience: Patience,
 }
 
-/// How an error of [`NoClearText`] is known again.
-pub(super) const NO_CLEAR_TEXT: &str = "NoClearText";
-
 /// The settings of the default chain: environment, profile, and the machine's role.
 pub(super) async fn load_settings(options: &S3Options) -> SdkConfig {
     // Read from the environment, a value that makes no sense would end the program in the SDK.
-    let mut loader =
-        aws_config::defaults(BehaviorVersion::latest()).retry_config(retries(options.patience));
+    let mut loader = aws_config::defaults(BehaviorVersion::latest())
+        .http_client(tls::client())
+        .retry_config(retries(options.patience));
     if let Some(profile) = &options.profile {
         loader = loader.profile_name(profile);
     }
@@ -109,6 +108,18 @@ pub(super) async fn load_settings(options: &S3Options) -> SdkConfig {
         loader = loader.endpoint_url(url);
     }
     loader.load().await
+}
+
+/// The server that is asked in place of AWS: that of the options, of `AWS_ENDPOINT_URL_S3`, of the profile's
+/// services, or of `AWS_ENDPOINT_URL`, as the SDK ranks them.
+pub(super) fn endpoint_url(sdk: &SdkConfig, options: &S3Options) -> Option<String> {
+    let key = ServiceConfigKey::builder()
+        .service_id("S3")
+        .env("AWS_ENDPOINT_URL")
+        .profile("endpoint_url")
+        .build();
+    let of_s3 = || sdk.service_config()?.load_config(key.ok()?);
+    options.endpoint_url.clone().or_else(of_s3).or_else(|| sdk.endpoint_url().map(str::to_owned))
 }
 
 fn retries(patience: Patience) -> RetryConfig {
@@ -219,13 +230,13 @@ impl ClassifyRetry for PassingStatus {
 }
 
 /// Whatever setting an address came from: no credentials and no findings in clear text to another
-/// machine.
+/// machine. Before the request is signed, so that the error says why and not only that it failed.
 #[derive(Debug)]
 struct NoClearText;
 
 impl Intercept for NoClearText {
     fn name(&self) -> &'static str {
-        NO_CLEAR_TEXT
+        tls::NO_CLEAR_TEXT
     }
 
     fn read_before_signing(
@@ -234,7 +245,7 @@ impl Intercept for NoClearText {
         _components: &RuntimeComponents,
         _config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        uri::check_endpoint(context.request().uri()).map_err(BoxError::from)
+        tls::check(context.request().uri()).map_err(BoxError::from)
     }
 }
 

@@ -79,31 +79,71 @@ impl Request {
         }
     }
 
-    /// The permissions it needs, for a hint
+    /// The permissions it needs, for a hint, on the very object or prefix
     /// (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html>).
-    fn permissions(self) -> &'static str {
+    /// `docs/security.md` has the policies.
+    fn permissions(self, place: &Place) -> String {
+        let (bucket, object) = (place.bucket(), place.object());
         match self {
-            Self::Open | Self::List => "s3:ListBucket on the bucket",
-            Self::Head | Self::Get { .. } => {
-                "s3:GetObject on the objects, s3:ListBucket on the bucket (without it a missing \
-                 object looks forbidden) and kms:Decrypt on the key of an encrypted bucket"
-            }
-            Self::Put => {
-                "s3:PutObject on the objects and kms:GenerateDataKey on the key of an encrypted \
-                 bucket"
-            }
-            Self::Copy => {
-                "s3:GetObject and s3:PutObject on the objects, and kms:Decrypt and \
+            Self::Open | Self::List => format!("s3:ListBucket on {bucket}"),
+            Self::Head | Self::Get { .. } => format!(
+                "s3:GetObject on {object}, s3:ListBucket on {bucket} (without it a missing object \
+                 looks forbidden), and kms:Decrypt on the key of an encrypted bucket"
+            ),
+            Self::Put => format!(
+                "s3:PutObject on {object}, and kms:GenerateDataKey on the key of an encrypted bucket"
+            ),
+            Self::Copy => format!(
+                "s3:GetObject on what is copied, s3:PutObject on {object}, and kms:Decrypt and \
                  kms:GenerateDataKey on the key of an encrypted bucket"
-            }
-            Self::Delete => "s3:DeleteObject on the objects",
+            ),
+            Self::Delete => format!("s3:DeleteObject on {object}"),
         }
     }
 }
 
+/// The object or prefix of a request, as IAM names it.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    uri: String,
+    /// `aws`, `aws-cn`, `aws-us-gov`, …
+    partition: &'static str,
+}
+
+impl Place {
+    /// What lies at this address, in a bucket of this Region.
+    pub(super) fn new(uri: impl Into<String>, region: &str) -> Self {
+        Self { uri: uri.into(), partition: partition(region) }
+    }
+
+    fn path(&self) -> &str {
+        self.uri.strip_prefix("s3://").unwrap_or(&self.uri)
+    }
+
+    fn bucket(&self) -> String {
+        let bucket = self.path().split('/').next().unwrap_or_default();
+        format!("arn:{}:s3:::{bucket}", self.partition)
+    }
+
+    fn object(&self) -> String {
+        format!("arn:{}:s3:::{}", self.partition, self.path())
+    }
+}
+
+/// The partition that a Region belongs to
+/// (<https://docs.aws.amazon.com/IAM/latest/UserGuide/reference-arns.html>).
+fn partition(region: &str) -> &'static str {
+    match region.split('-').next() {
+        Some("cn") => "aws-cn",
+        Some("us") if region.starts_with("us-gov-") => "aws-us-gov",
+        Some("eusc") => "aws-eusc",
+        _ => "aws",
+    }
+}
+
 /// The error for a caller.
-pub(super) fn explain(request: Request, answer: &Answer, uri: impl Into<String>) -> StoreError {
-    let (kind, what, hint) = judge(request, answer);
+pub(super) fn explain(request: Request, answer: &Answer, place: Place) -> StoreError {
+    let (kind, what, hint) = judge(request, answer, &place);
     let details: Vec<String> = [
         (!answer.code.is_empty()).then(|| answer.code.clone()),
         (answer.status != 0).then(|| format!("HTTP {}", answer.status)),
@@ -121,12 +161,12 @@ pub(super) fn explain(request: Request, answer: &Answer, uri: impl Into<String>)
         said => format!(": {said}"),
     };
     let hint = if hint.is_empty() { hint } else { format!("; hint: {hint}") };
-    StoreError::new(kind, request.verb(), uri, format!("{what}{details}{said}{hint}"))
+    StoreError::new(kind, request.verb(), place.uri, format!("{what}{details}{said}{hint}"))
 }
 
 type Judgement = (StoreErrorKind, &'static str, String);
 
-fn judge(request: Request, answer: &Answer) -> Judgement {
+fn judge(request: Request, answer: &Answer, place: &Place) -> Judgement {
     match answer.reached {
         Reached::NoAnswer => (
             StoreErrorKind::Unavailable,
@@ -143,12 +183,12 @@ fn judge(request: Request, answer: &Answer) -> Judgement {
              AWS_SECRET_ACCESS_KEY"
                 .to_owned(),
         ),
-        Reached::Answered => judge_code(request, &answer.code)
-            .unwrap_or_else(|| judge_status(request, answer.status)),
+        Reached::Answered => judge_code(request, &answer.code, place)
+            .unwrap_or_else(|| judge_status(request, answer.status, place)),
     }
 }
 
-fn judge_code(request: Request, code: &str) -> Option<Judgement> {
+fn judge_code(request: Request, code: &str, place: &Place) -> Option<Judgement> {
     use StoreErrorKind::{Archived, Denied, NotFound, Other, Unavailable};
     let (kind, what, hint) = match code {
         "NoSuchBucket" => {
@@ -189,7 +229,7 @@ fn judge_code(request: Request, code: &str) -> Option<Judgement> {
             return Some((
                 Denied,
                 "the encryption key cannot be used",
-                format!("check the key and its policy; this needs {}", request.permissions()),
+                format!("check the key and its policy; this needs {}", request.permissions(place)),
             ));
         }
         _ => return None,
@@ -197,7 +237,7 @@ fn judge_code(request: Request, code: &str) -> Option<Judgement> {
     Some((kind, what, hint.to_owned()))
 }
 
-fn judge_status(request: Request, status: u16) -> Judgement {
+fn judge_status(request: Request, status: u16, place: &Place) -> Judgement {
     use StoreErrorKind::{Conflict, Denied, NotFound, Other, Precondition, Unavailable};
     let conditional = matches!(request, Request::Get { if_match: true });
     match (status, request) {
@@ -219,10 +259,10 @@ fn judge_status(request: Request, status: u16) -> Judgement {
             "permission is missing",
             format!(
                 "this needs {}; with an expected owner the bucket must belong to that account",
-                request.permissions()
+                request.permissions(place)
             ),
         ),
-        (301 | 307 | 308, _) => (
+        (301..=308, _) => (
             Other,
             "the bucket lies in another Region or behind another endpoint",
             "name its Region (AWS_REGION)".to_owned(),
@@ -239,6 +279,10 @@ fn judge_status(request: Request, status: u16) -> Judgement {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn at(uri: &str) -> Place {
+        Place::new(uri, "eu-west-1")
+    }
 
     fn answered(status: u16, code: &str) -> Answer {
         Answer {
@@ -284,26 +328,49 @@ mod tests {
             (Request::Delete, 500, "", Unavailable),
         ];
         for (request, status, code, expected) in cases {
-            let error = explain(request, &answered(status, code), "s3://b/k");
+            let error = explain(request, &answered(status, code), at("s3://b/k"));
             assert_eq!(error.kind, expected, "{request:?} {status} {code}");
         }
     }
 
     #[test]
     fn a_message_tells_code_status_request_and_what_to_do() {
-        let error = explain(Request::List, &answered(403, "AccessDenied"), "s3://b/k");
+        let error = explain(Request::List, &answered(403, "AccessDenied"), at("s3://b/k"));
         assert_eq!(
             error.to_string(),
             "listing `s3://b/k`: permission is missing (AccessDenied, HTTP 403, request R1): \
-             Said by the server; hint: this needs s3:ListBucket on the bucket; with an expected \
+             Said by the server; hint: this needs s3:ListBucket on arn:aws:s3:::b; with an expected \
              owner the bucket must belong to that account"
         );
     }
 
     #[test]
+    fn what_is_denied_is_named_as_iam_names_it() {
+        let get = Request::Get { if_match: true };
+        let cases = [
+            (Request::Open, "eu-west-1", "s3:ListBucket on arn:aws:s3:::b"),
+            (Request::List, "cn-north-1", "s3:ListBucket on arn:aws-cn:s3:::b"),
+            (Request::Head, "eu-west-1", "s3:GetObject on arn:aws:s3:::b/p/k"),
+            (get, "us-gov-west-1", "s3:GetObject on arn:aws-us-gov:s3:::b/p/k"),
+            (get, "us-east-1", "s3:ListBucket on arn:aws:s3:::b"),
+            (Request::Put, "eu-west-1", "s3:PutObject on arn:aws:s3:::b/p/k"),
+            (Request::Copy, "eu-west-1", "s3:PutObject on arn:aws:s3:::b/p/k"),
+            (Request::Delete, "eusc-de-east-1", "s3:DeleteObject on arn:aws-eusc:s3:::b/p/k"),
+        ];
+        for (request, region, expected) in cases {
+            for code in ["AccessDenied", ""] {
+                let place = Place::new("s3://b/p/k", region);
+                let error = explain(request, &answered(403, code), place);
+                assert_eq!(error.kind, StoreErrorKind::Denied);
+                assert!(error.message.contains(expected), "{request:?} {region}: {error}");
+            }
+        }
+    }
+
+    #[test]
     fn no_answer_leaves_a_write_in_doubt() {
         let answer = Answer { reached: Reached::NoAnswer, ..answered(0, "") };
-        let error = explain(Request::Put, &answer, "s3://b/k");
+        let error = explain(Request::Put, &answer, at("s3://b/k"));
         assert_eq!(error.kind, StoreErrorKind::Unavailable);
     }
 }

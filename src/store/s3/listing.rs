@@ -1,7 +1,7 @@
-//! A listing that comes in pages.
+//! The state of a listing that is read page by page.
 //!
-//! In: one page after the other. Out: its entries, and whether and where more follows. Wrong: a server that
-//! says that more follows, but not where. Memory: one page.
+//! In: pages of `ListObjectsV2`. Out: entries, and where the next page begins. Wrong: a server that says that
+//! more follows, but not where; a key that was not asked for. Memory: one page, of 1,000 keys.
 
 use std::collections::VecDeque;
 
@@ -21,7 +21,7 @@ pub(super) struct Listing {
 }
 
 impl Listing {
-    /// Takes a page in.
+    /// Takes in a page.
     pub(super) fn take(&mut self, store: &S3, page: &ListObjectsV2Output) {
         let is_encoded = page.encoding_type() == Some(&EncodingType::Url);
         let entries = page.contents().iter().map(|object| store.entry(object, is_encoded));

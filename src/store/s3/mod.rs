@@ -9,10 +9,11 @@ mod answer;
 mod client;
 mod error;
 mod listing;
+mod tls;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::http::HttpResponse;
@@ -36,8 +37,8 @@ use self::answer::{
     read_body, status,
 };
 pub use self::client::{Patience, S3Options};
-use self::client::{Sent, attempt_limit, load_settings, transfer_time, tune};
-use self::error::{Answer, Reached, Request, explain};
+use self::client::{Sent, attempt_limit, endpoint_url, load_settings, transfer_time, tune};
+use self::error::{Answer, Place, Reached, Request, explain};
 use self::listing::Listing;
 use super::{
     GetOptions, ObjectMeta, Store, StoreError, StoreErrorKind, StoreResult, sha256_hex, uri,
@@ -54,10 +55,13 @@ pub struct S3 {
     prefix: String,
     base_uri: String,
     options: S3Options,
+    region: String,
     /// Not AWS itself: a header for a condition may be unknown there.
     is_foreign: bool,
     sent: Arc<Sent>,
     bodies_again: AtomicU64,
+    /// A deletion was answered with a delete marker.
+    keeps_versions: AtomicBool,
 }
 
 impl S3 {
@@ -73,10 +77,11 @@ impl S3 {
         }
         let sdk = load_settings(options).await;
         // The environment or the profile may name an endpoint too.
-        if let Some(url) = sdk.endpoint_url() {
+        let endpoint_url = endpoint_url(&sdk, options);
+        if let Some(url) = &endpoint_url {
             uri::check_endpoint(url).map_err(refuse)?;
         }
-        let is_foreign = sdk.endpoint_url().is_some();
+        let is_foreign = endpoint_url.is_some();
         let mut region = sdk.region().map_or(DEFAULT_REGION, Region::as_ref).to_owned();
         let builder = Builder::from(&sdk).force_path_style(is_foreign);
         let mut store = Self::new(bucket, prefix, options.clone(), builder.clone(), &region);
@@ -100,9 +105,11 @@ impl S3 {
             prefix: if prefix.is_empty() { String::new() } else { format!("{prefix}/") },
             base_uri: base_uri(bucket, prefix),
             options,
+            region: region.to_owned(),
             is_foreign: false,
             sent,
             bodies_again: AtomicU64::new(0),
+            keeps_versions: AtomicBool::new(false),
         }
     }
 
@@ -122,7 +129,7 @@ impl S3 {
                     // A HEAD has no body that would tell why. It may need a permission that the
                     // work itself does not, so the first real request decides and explains.
                     301 | 400 | 401 | 403 if answer.reached == Reached::Answered => Ok(region),
-                    _ => Err(explain(Request::Open, &answer, &self.base_uri)),
+                    _ => Err(explain(Request::Open, &answer, self.place(self.base_uri.clone()))),
                 }
             }
         }
@@ -153,7 +160,11 @@ impl S3 {
     where
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     {
-        explain(request, &answer(error), self.uri(key))
+        explain(request, &answer(error), self.place(self.uri(key)))
+    }
+
+    fn place(&self, uri: String) -> Place {
+        Place::new(uri, &self.region)
     }
 
     fn other(&self, request: Request, key: &str, message: impl Into<String>) -> StoreError {
@@ -257,7 +268,7 @@ impl S3 {
             return Ok(Bytes::new());
         }
         let request = Request::Get { if_match: options.if_match.is_some() };
-        Err(explain(request, &Answer::missing(), self.uri(key)))
+        Err(explain(request, &Answer::missing(), self.place(self.uri(key))))
     }
 
     /// The body as one piece; [`StoreErrorKind::Unavailable`] when it broke off, stood still, or
@@ -450,9 +461,18 @@ impl Store for S3 {
                 // Some servers answer so for an object that is not there.
                 Err((code, _)) if code.as_deref() == Some("NoSuchKey") => Ok(()),
                 Err((_, error)) => Err(error),
-                Ok(_) => Ok(()),
+                Ok(output) => {
+                    if output.delete_marker() == Some(true) {
+                        self.keeps_versions.store(true, Ordering::Relaxed);
+                    }
+                    Ok(())
+                }
             }
         })
+    }
+
+    fn keeps_versions(&self) -> bool {
+        self.keeps_versions.load(Ordering::Relaxed)
     }
 
     fn retries(&self) -> u64 {

@@ -342,6 +342,54 @@ async fn another_server_is_asked_before_a_copy_could_replace() {
 }
 
 #[tokio::test]
+async fn a_delete_marker_tells_that_the_bucket_keeps_versions() {
+    let plain = answer_with("204 No Content", "", "");
+    let marker = answer_with("204 No Content", "x-amz-delete-marker: true\r\n", "");
+    let server = Server::start(vec![plain, marker]);
+    let store = server.store(S3Options::default());
+    store.delete("a").await.unwrap();
+    assert!(!store.keeps_versions());
+    store.delete("a").await.unwrap();
+    assert!(store.keeps_versions());
+    assert_eq!(server.requests().len(), 2);
+}
+
+#[tokio::test]
+async fn a_redirect_leads_nowhere() {
+    for status in
+        ["301 Moved Permanently", "302 Found", "307 Temporary Redirect", "308 Permanent Redirect"]
+    {
+        let other = Server::start(vec![ANY.to_owned()]);
+        let to = format!("location: {}/stolen\r\n", other.url);
+        let server = Server::start(vec![answer_with(status, &to, "")]);
+        let store = server.store(S3Options::default());
+        let error =
+            store.put_new("a", Bytes::from_static(b"text"), EMPTY_SHA256).await.unwrap_err();
+        assert_eq!(error.kind, StoreErrorKind::Other, "{error}");
+        assert!(error.message.contains("another Region or behind another endpoint"), "{error}");
+        assert_eq!(server.requests().len(), 1, "{status}");
+        assert_eq!(other.requests(), [""; 0], "{status}");
+    }
+}
+
+#[tokio::test]
+async fn no_client_of_the_default_chain_sends_clear_text() {
+    let sdk = aws_config::defaults(BehaviorVersion::latest())
+        .http_client(tls::client())
+        .credentials_provider(Credentials::new("key", "secret", None, None, "test"))
+        .endpoint_url("http://192.0.2.1:9")
+        .region("eu-west-1")
+        .load()
+        .await;
+    // Without the check before signing, as the clients of the SDK itself are.
+    let client = Client::new(&sdk);
+    let error = client.head_bucket().bucket("bucket").send().await.unwrap_err();
+    let answer = answer(&error);
+    assert_eq!(answer.reached, Reached::NotSent, "{answer:?}");
+    assert!(answer.message.contains("plain http goes only to this machine"), "{answer:?}");
+}
+
+#[tokio::test]
 async fn clear_text_leaves_this_machine_by_no_setting() {
     let credentials = Credentials::new("key", "secret", None, None, "test");
     let builder = Builder::new()

@@ -1,0 +1,169 @@
+//! Every command that speaks with S3, run against the server through a recording proxy.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use healthtrail::store::{Store, StoreOptions, open};
+
+use crate::program::command;
+use crate::proxy::{Asked, Class, Proxy, Reply, Rule};
+use crate::stores::{keys, put};
+
+/// The account that is told to own the buckets.
+pub(crate) const OWNER: &str = "111122223333";
+
+/// The commands as `docs/security.md` names them, in its order.
+pub(crate) const COMMANDS: [&str; 15] = [
+    "run",
+    "run --dry-run",
+    "redrive",
+    "inspect",
+    "ddl",
+    "report",
+    "rejects",
+    "ledger",
+    "ledger --from",
+    "ledger accept",
+    "verify",
+    "verify --deep",
+    "verify --repair",
+    "forget",
+    "rebuild",
+];
+
+/// What one command sent.
+pub(crate) struct Sent {
+    pub(crate) command: &'static str,
+    pub(crate) asked: Vec<Asked>,
+}
+
+/// The places of the walk: `<base>/archive`, `<base>/lake`, `<base>/lake-2`.
+pub(crate) struct Walk {
+    base: String,
+    proxy: Proxy,
+    recorded: Arc<Mutex<Vec<Asked>>>,
+    pub(crate) sent: Vec<Sent>,
+}
+
+impl Walk {
+    pub(crate) fn new(uri: &str, options: &StoreOptions) -> Self {
+        let proxy = Proxy::start(options.s3.endpoint_url.as_deref().unwrap());
+        let recorded = Arc::<Mutex<Vec<Asked>>>::default();
+        let walk = Self { base: uri.to_owned(), proxy, recorded, sent: Vec::new() };
+        walk.record();
+        walk
+    }
+
+    fn record(&self) {
+        let record = Arc::clone(&self.recorded);
+        let keep = move |asked: &Asked| record.lock().unwrap().push(asked.clone());
+        self.proxy.add(Rule::any().forever().before(keep));
+    }
+
+    pub(crate) fn at(&self, place: &str) -> String {
+        format!("{}/{place}", self.base)
+    }
+
+    /// Runs a command and keeps what it sent under this name.
+    fn run(&mut self, name: &'static str, arguments: &[&str], codes: &[i32]) -> String {
+        let output = command()
+            .args(arguments)
+            .args(["--endpoint-url", &self.proxy.endpoint(), "--expected-bucket-owner", OWNER])
+            .env("HEALTHTRAIL_PROGRESS", "none")
+            .output()
+            .unwrap();
+        let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        let code = output.status.code().unwrap();
+        assert!(codes.contains(&code), "{arguments:?} ended with {code}\n{stdout}{stderr}");
+        let asked = std::mem::take(&mut *self.recorded.lock().unwrap());
+        assert!(!asked.is_empty(), "{arguments:?} sent nothing");
+        self.sent.push(Sent { command: name, asked });
+        stdout
+    }
+}
+
+/// Runs them all, on a lake that has what each of them is for.
+pub(crate) async fn all(uri: &str, options: &StoreOptions, folder: &Path) -> Vec<Sent> {
+    let mut walk = Walk::new(uri, options);
+    let (from, lake, rebuilt) = (walk.at("archive"), walk.at("lake"), walk.at("lake-2"));
+    let made = ["generate", "--to", &from, "--objects", "12", "--events", "200", "--days", "3"];
+    let bad = ["--bad-bytes", "0.05", "--seed", "7", "--compression", "none"];
+    walk.run("generate", &[&made[..], &bad].concat(), &[0]);
+    let run = ["run", "--from", &from, "--to", &lake, "--wave-objects", "4"];
+    walk.run("run --dry-run", &[&run[..], &["--dry-run"]].concat(), &[0]);
+    walk.run("run", &run, &[0]);
+    walk.run("run --dry-run", &[&run[..], &["--dry-run"]].concat(), &[0]);
+    walk.run("run", &run, &[0]);
+    let direct = open(&lake, options).await.unwrap();
+    let archive = open(&from, options).await.unwrap();
+    let object = keys(archive.as_ref(), "").await.remove(0);
+    walk.run("inspect", &["inspect", &format!("{from}/{object}")], &[0]);
+    let listed = walk.run("rejects", &["rejects", "--lake", &lake, "--list"], &[0]);
+    let id = listed.split_whitespace().next().expect("the archive has bad bytes").to_owned();
+    walk.run("rejects", &["rejects", "--lake", &lake, "--show", &id], &[0]);
+    walk.run("redrive", &["redrive", "--lake", &lake, "--from", &from], &[0]);
+    walk.run("ddl", &["ddl", "--lake", &lake, "--views"], &[0]);
+    walk.run("ddl", &["ddl", "--lake", &lake, "--if-changed"], &[0]);
+    let out = folder.join("report.html");
+    let out = out.to_str().unwrap();
+    walk.run("report", &["report", "--lake", &lake, "--out", out, "--days", "9"], &[0]);
+    gives_up(&mut walk, archive.as_ref(), &from, &lake).await;
+    walk.run("verify", &["verify", "--lake", &lake, "--full"], &[0]);
+    walk.run("verify --deep", &["verify", "--lake", &lake, "--from", &from, "--deep"], &[0]);
+    repairs(&mut walk, direct.as_ref(), &from, &lake).await;
+    let selector = "finding_id=none-such,account_id=111122223333";
+    let case = ["--reason", "case 1"];
+    walk.run(
+        "forget",
+        &[&["forget", "--lake", &lake, "--rows", selector], &case[..]].concat(),
+        &[0],
+    );
+    let object = format!("{from}/{object}");
+    let forget = ["forget", "--lake", &lake, "--objects", &object];
+    walk.run("forget", &[&forget[..], &case].concat(), &[0]);
+    walk.run("rebuild", &["rebuild", "--lake", &lake, "--to", &rebuilt], &[0]);
+    // What came since is merged with what is there, which is taken out.
+    let found = keys(archive.as_ref(), "").await;
+    let bytes = archive.get(&found[1], healthtrail::store::GetOptions::default()).await.unwrap();
+    put(archive.as_ref(), &format!("{}-again", found[1]), bytes).await;
+    walk.run("run", &run, &[0]);
+    let forget = ["forget", "--lake", &lake, "--objects", &format!("{from}/{}", found[2])];
+    walk.run("forget", &[&forget[..], &case].concat(), &[0]);
+    walk.run("rebuild", &["rebuild", "--lake", &lake, "--to", &rebuilt], &[0]);
+    walk.sent
+}
+
+/// An object that fails, and is given up.
+async fn gives_up(walk: &mut Walk, archive: &dyn Store, from: &str, lake: &str) {
+    let key = "health/2026/08/01/09/health-events-1-2026-08-01-09-00-00-00000000-0000-4000-8000-000000000000";
+    put(archive, key, "{}").await;
+    walk.proxy.heal();
+    let refusal = Reply::error(403, "AccessDenied");
+    walk.proxy.add(Rule::on(Class::GetObject).key(key).forever().answers(refusal));
+    walk.record();
+    walk.run("run", &["run", "--from", from, "--to", lake], &[3]);
+    walk.proxy.heal();
+    walk.record();
+    walk.run("ledger", &["ledger", "--lake", lake], &[0, 3]);
+    walk.run("ledger --from", &["ledger", "--lake", lake, "--from", from], &[0, 3]);
+    let object = format!("{from}/{key}");
+    let accept = ["ledger", "accept", "--lake", lake, "--from", from, "--reason", "gone", &object];
+    walk.run("ledger accept", &accept, &[0]);
+}
+
+/// Damage of each kind that a repair writes or deletes for.
+async fn repairs(walk: &mut Walk, lake: &dyn Store, from: &str, to: &str) {
+    for table in ["findings/", "rejects/"] {
+        let part = keys(lake, table).await.remove(0);
+        put(lake, &part, "no part").await;
+    }
+    put(lake, "_healthtrail/lake.json", "{").await;
+    put(lake, "_healthtrail/log/0000000001.done", "{").await;
+    if let Some(checkpoint) = keys(lake, "_healthtrail/checkpoints/").await.pop() {
+        put(lake, &checkpoint, "no checkpoint").await;
+    }
+    walk.run("verify --repair", &["verify", "--lake", to, "--repair"], &[0, 3]);
+    walk.run("verify --repair", &["verify", "--lake", to, "--repair"], &[0, 3]);
+    walk.run("run", &["run", "--from", from, "--to", to], &[0, 3]);
+}

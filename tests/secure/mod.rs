@@ -1,0 +1,9 @@
+//! What nobody may read, write or see who should not: permissions, owners, logs, redaction.
+
+mod calls;
+mod commands;
+mod documents;
+mod logs;
+mod policies;
+mod redact;
+mod transport;
