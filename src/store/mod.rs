@@ -4,6 +4,7 @@
 //! are relative to the base, with `/` between their segments. All errors name the object and say
 //! what kind of trouble it is; retries happen here and nowhere else.
 
+mod facts;
 mod faulty;
 mod folder;
 mod memory;
@@ -12,6 +13,7 @@ mod s3;
 mod uri;
 mod walk;
 
+pub use facts::{Identity, Scratch, StoreFacts, identity, scratch};
 pub use faulty::{Effect, Fault, Faulty, Operation};
 pub use folder::Folder;
 pub use memory::Memory;
@@ -130,6 +132,11 @@ pub trait Store: Debug + Send + Sync {
 
     /// How many requests were sent again so far.
     fn retries(&self) -> u64;
+
+    /// What the store finds out of itself, for `doctor`, by requests that change nothing.
+    fn facts(&self) -> BoxFuture<'_, StoreFacts> {
+        Box::pin(async { StoreFacts::default() })
+    }
 
     /// The full URI of a key.
     fn uri(&self, key: &str) -> String {

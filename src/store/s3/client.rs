@@ -32,7 +32,7 @@ pub(super) const ANSWER: Duration = Duration::from_mins(1);
 /// Time for a copy on the server: it moves up to 5 GiB before it answers.
 pub(super) const COPY: Duration = Duration::from_mins(15);
 /// Time for a connection, the handshake included.
-const CONNECT: Duration = Duration::from_secs(10);
+pub(super) const CONNECT: Duration = Duration::from_secs(10);
 /// How long a body may stand still.
 const STALL: Duration = Duration::from_secs(20);
 /// A body slower than this over its whole length counts as broken.
@@ -184,7 +184,7 @@ impl ClassifyRetry for TooManyRequests {
 /// Whatever setting an address came from: no credentials and no findings in clear text to another
 /// machine.
 #[derive(Debug)]
-struct NoClearText;
+pub(super) struct NoClearText;
 
 impl Intercept for NoClearText {
     fn name(&self) -> &'static str {

@@ -9,6 +9,8 @@ use crate::store::{StoreError, StoreErrorKind};
 /// What was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Request {
+    /// `GetCallerIdentity`.
+    Identify,
     /// `HeadBucket`.
     Open,
     /// `ListObjectsV2`.
@@ -70,6 +72,7 @@ impl Request {
     /// As [`StoreError::operation`] has it.
     pub(super) fn verb(self) -> &'static str {
         match self {
+            Self::Identify => "asking for the identity of",
             Self::Open => "opening",
             Self::List => "listing",
             Self::Head | Self::Get { .. } => "reading",
@@ -83,6 +86,7 @@ impl Request {
     /// (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html>).
     fn permissions(self) -> &'static str {
         match self {
+            Self::Identify => "no permission that a policy could give; a deny may stand in one",
             Self::Open | Self::List => "s3:ListBucket on the bucket",
             Self::Head | Self::Get { .. } => {
                 "s3:GetObject on the objects, s3:ListBucket on the bucket (without it a missing \
@@ -160,7 +164,10 @@ fn judge_code(request: Request, code: &str) -> Option<Judgement> {
         "ExpiredToken" | "TokenRefreshRequired" | "ExpiredTokenException" => {
             (Denied, "the AWS credentials have expired", "sign in again, then run again")
         }
-        "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "InvalidToken" => {
+        "InvalidAccessKeyId"
+        | "SignatureDoesNotMatch"
+        | "InvalidToken"
+        | "InvalidClientTokenId" => {
             (Denied, "the AWS credentials are not accepted", "check the profile and its keys")
         }
         "RequestTimeTooSkewed" => {

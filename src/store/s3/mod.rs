@@ -8,6 +8,7 @@
 mod answer;
 mod client;
 mod error;
+mod facts;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -41,7 +42,11 @@ use self::client::{
     ANSWER, ATTEMPTS, COPY, PAUSE, Sent, attempt_limit, backoff, load_settings, transfer_time, tune,
 };
 use self::error::{Answer, Reached, Request, explain};
-use super::{GetOptions, ObjectMeta, Store, StoreError, StoreErrorKind, StoreResult, uri};
+use self::facts::Place;
+pub(super) use self::facts::identity;
+use super::{
+    GetOptions, ObjectMeta, Store, StoreError, StoreErrorKind, StoreFacts, StoreResult, uri,
+};
 
 /// Where a bucket is looked for when nothing names a Region.
 const DEFAULT_REGION: &str = "us-east-1";
@@ -56,6 +61,7 @@ pub struct S3 {
     options: S3Options,
     /// Not AWS itself: a header for a condition may be unknown there.
     is_foreign: bool,
+    place: Place,
     sent: Arc<Sent>,
     bodies_again: AtomicU64,
     pause: Duration,
@@ -78,6 +84,7 @@ impl S3 {
             uri::check_endpoint(url).map_err(refuse)?;
         }
         let is_foreign = sdk.endpoint_url().is_some();
+        let configured = sdk.region().map(ToString::to_string);
         let mut region = sdk.region().map_or(DEFAULT_REGION, Region::as_ref).to_owned();
         let builder = Builder::from(&sdk).force_path_style(is_foreign);
         let mut store = Self::new(bucket, prefix, options.clone(), builder.clone(), &region, PAUSE);
@@ -89,6 +96,8 @@ impl S3 {
             region = found;
             store = Self::new(bucket, prefix, options.clone(), builder, &region, PAUSE);
         }
+        let endpoint = sdk.endpoint_url().map(str::to_owned);
+        store.place = Place { region: Some(region), configured, endpoint };
         Ok(store)
     }
 
@@ -109,6 +118,7 @@ impl S3 {
             base_uri: base_uri(bucket, prefix),
             options,
             is_foreign: false,
+            place: Place::default(),
             sent,
             bodies_again: AtomicU64::new(0),
             pause,
@@ -450,6 +460,10 @@ impl Store for S3 {
                 Ok(_) => Ok(()),
             }
         })
+    }
+
+    fn facts(&self) -> BoxFuture<'_, StoreFacts> {
+        Box::pin(self.find_facts())
     }
 
     fn retries(&self) -> u64 {
