@@ -10,11 +10,13 @@
 
 mod cli;
 mod docs;
+mod doctor;
 mod failing;
 mod foreign;
 mod hostile;
 mod house;
 mod ledger;
+mod logs;
 mod mutate;
 mod on_s3;
 mod program;
@@ -25,9 +27,11 @@ mod rewrite;
 mod rewrite_docs;
 mod run;
 mod samples;
+mod shell;
 mod simulated;
 mod store_contract;
 mod stores;
 mod together;
+mod tutorial;
 mod verify;
 mod views;

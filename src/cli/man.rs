@@ -63,6 +63,7 @@ fn page(command: &Command) -> anyhow::Result<Vec<u8>> {
     let mut text = Vec::new();
     // No date: the same version makes the same bytes.
     let title = command.get_display_name().unwrap_or(command.get_name()).to_uppercase();
-    Man::new(command.clone()).title(title).date("").render(&mut text)?;
+    let source = concat!("healthtrail ", env!("CARGO_PKG_VERSION"));
+    Man::new(command.clone()).title(title).date("").source(source).render(&mut text)?;
     Ok(text)
 }
