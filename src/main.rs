@@ -2,15 +2,8 @@
 
 use std::process::ExitCode;
 
-use healthtrail::cli::{Cli, Outcome};
+use healthtrail::cli::Cli;
 
 fn main() -> ExitCode {
-    match Cli::from_command_line().run() {
-        Ok(Outcome::Done) => ExitCode::SUCCESS,
-        Ok(Outcome::Lost) => ExitCode::from(3),
-        Err(error) => {
-            Cli::report(&error);
-            ExitCode::from(Cli::code(&error))
-        }
-    }
+    ExitCode::from(Cli::end(&Cli::from_command_line().run()))
 }

@@ -64,14 +64,14 @@ pub(super) fn hide_what_panics_quote() {
     if std::env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0") {
         return;
     }
-    std::panic::set_hook(Box::new(|info| super::printer::note(panic_text(info.location()))));
+    std::panic::set_hook(Box::new(|info| super::printer::panicked(&panic_text(info.location()))));
 }
 
 /// What is said of a panic.
 fn panic_text(place: Option<&Location<'_>>) -> String {
     let place = place.map_or_else(String::new, |place| format!(" at {place}"));
     format!(
-        "error: panicked{place}; what it says is left out, since it may quote a document: RUST_BACKTRACE=1 shows it"
+        "panicked{place}; what it says is left out, since it may quote a document: RUST_BACKTRACE=1 shows it"
     )
 }
 

@@ -5,23 +5,31 @@
 //! else on standard error.
 
 mod cells;
+mod completions;
 mod ddl;
+mod doctor;
+mod ending;
 mod forget;
 mod generate;
 mod inspect;
 mod ledger;
+mod log;
 mod log_lines;
+mod man;
 mod options;
 mod printer;
 mod progress;
 mod rebuild;
 mod redrive;
+mod reference;
 mod rejects;
 mod report;
 mod run;
 mod stop;
 mod values;
 mod verify;
+
+use std::ffi::OsString;
 
 use clap::builder::Resettable;
 use clap::error::ErrorKind;
@@ -32,6 +40,9 @@ use crate::generate::GenerateError;
 use crate::job::options::UsageError;
 use crate::lake::LakeError;
 use crate::store::{StoreError, StoreErrorKind, fail_point};
+
+pub use ending::{DIMENSION, NAMESPACE};
+pub use reference::{cli_reference, configuration_reference};
 
 /// Threads that move bytes; those that burn cores are the conductor's.
 const RUNTIME_THREADS: usize = 2;
@@ -60,11 +71,13 @@ pub enum Outcome {
                   2  wrong usage, or a place that holds no lake; nothing was changed\n  \
                   3  done, but something was lost or is wrong: `run` could not read objects or rejected more \
                   than `--rejects-max` allows; `redrive` could not read objects, or they are gone; `verify` \
-                  found damage that was not mended; `ledger` knows of objects that wait or of damaged files\n\n\
+                  found damage that was not mended; `ledger` knows of objects that wait or of damaged files; \
+                  `doctor` found something that a run would stumble over\n\n\
                   Each option can be set by the environment variable that its help names."
 )]
 pub struct Cli {
-    /// Which log lines go to standard error: `error`, `warn`, `info`, `debug`, or a filter
+    /// Which log lines go to standard error, and how: `error`, `warn`, `info`, `debug`, or a filter; with
+    /// `json` among them, as in `json,info`, every line there is one JSON object
     ///
     /// Only the program's own lines are shown: those of the libraries below it would hold signatures, tokens and
     /// documents.
@@ -72,10 +85,11 @@ pub struct Cli {
         long,
         global = true,
         value_name = "LEVEL",
-        default_value = "warn",
-        env = "HEALTHTRAIL_LOG"
+        default_value = log::DEFAULT,
+        env = "HEALTHTRAIL_LOG",
+        value_parser = log::parse
     )]
-    log: String,
+    log: log::LogArg,
 
     #[command(subcommand)]
     command: Command,
@@ -94,6 +108,9 @@ enum Command {
     Rebuild(rebuild::RebuildArgs),
     Forget(forget::ForgetArgs),
     Ledger(Box<ledger::LedgerArgs>),
+    Doctor(Box<doctor::DoctorArgs>),
+    Completions(completions::CompletionsArgs),
+    Man(man::ManArgs),
 }
 
 impl Command {
@@ -107,9 +124,20 @@ impl Cli {
     /// Reads the command line and the environment; where they are wrong, says so and ends the program
     /// with exit code 2.
     pub fn from_command_line() -> Self {
+        let (lossy, variable) =
+            (|text: OsString| text.to_string_lossy().into_owned(), "HEALTHTRAIL_LOG");
+        log::look_ahead(std::env::args_os().skip(1).map(lossy), std::env::var(variable).ok());
         let mut command = without_empty_variables(Self::command());
-        let matches = command.get_matches_mut();
-        let mut cli = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        let matches = command
+            .try_get_matches_from_mut(std::env::args_os())
+            .unwrap_or_else(|error| refuse(&error));
+        let mut cli = Self::from_arg_matches(&matches).unwrap_or_else(|error| refuse(&error));
+        ending::begin(matches.subcommand_name().unwrap_or_default());
+        if let (Command::Doctor(args), Some((_, matches))) =
+            (&mut cli.command, matches.subcommand())
+        {
+            args.cut_variables(matches);
+        }
         if let (Command::Run(args), Some((_, matches))) = (&mut cli.command, matches.subcommand()) {
             args.cut_variables(matches);
         }
@@ -128,13 +156,13 @@ impl Cli {
             && let Some(wrong) = args.contradiction()
             && let Some(redrive) = command.find_subcommand_mut("redrive")
         {
-            redrive.error(ErrorKind::ArgumentConflict, wrong).exit();
+            refuse(&redrive.error(ErrorKind::ArgumentConflict, wrong));
         }
         if let Command::Run(args) = &cli.command
             && let Some(wrong) = args.contradiction()
             && let Some(run) = command.find_subcommand_mut("run")
         {
-            run.error(ErrorKind::ArgumentConflict, wrong).exit();
+            refuse(&run.error(ErrorKind::ArgumentConflict, wrong));
         }
         cli
     }
@@ -144,9 +172,7 @@ impl Cli {
     /// # Errors
     /// What ended it, with the place and what to do; the command is safe to run again.
     pub fn run(self) -> anyhow::Result<Outcome> {
-        log_lines::hide_what_panics_quote();
-        let filter = log_lines::filter(&self.log)?;
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| log_lines::OneLine).init();
+        log::begin(&self.log)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(RUNTIME_THREADS)
             .max_blocking_threads(BLOCKING_THREADS)
@@ -166,6 +192,9 @@ impl Cli {
             Command::Rebuild(args) => runtime.block_on(rebuild::rebuild(args)),
             Command::Forget(args) => runtime.block_on(forget::forget(args)),
             Command::Ledger(args) => runtime.block_on(ledger::ledger(*args)),
+            Command::Doctor(args) => runtime.block_on(doctor::doctor(*args)),
+            Command::Completions(args) => completions::completions(&args),
+            Command::Man(args) => man::man(&args),
         }
     }
 
@@ -178,10 +207,36 @@ impl Cli {
         if is_usage { 2 } else { 1 }
     }
 
-    /// Says on standard error why a command failed.
-    pub fn report(error: &anyhow::Error) {
-        printer::error(error);
+    /// Says on standard error why a command failed, tells how it ended where that is asked for, and gives
+    /// the exit code.
+    pub fn end(result: &anyhow::Result<Outcome>) -> u8 {
+        let code = match result {
+            Ok(Outcome::Done) => 0,
+            Ok(Outcome::Lost) => 3,
+            Err(error) => {
+                printer::error(error);
+                Self::code(error)
+            }
+        };
+        match ending::end(result, code) {
+            Ok(()) => code,
+            Err(error) => {
+                printer::error(&anyhow::Error::new(error).context("writing the metrics"));
+                code.max(1)
+            }
+        }
     }
+}
+
+/// Says what is wrong with the command line (or shows the help that was asked for), and ends the program.
+fn refuse(error: &clap::Error) -> ! {
+    if error.use_stderr() && log::is_json() {
+        let text = error.render().to_string();
+        printer::usage(text.trim_start_matches("error: ").trim_end());
+        #[expect(clippy::exit, reason = "as clap does where lines are for people")]
+        std::process::exit(error.exit_code());
+    }
+    error.exit()
 }
 
 /// What was to be opened is no address of a store.

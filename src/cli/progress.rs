@@ -11,8 +11,8 @@ use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::task::JoinHandle;
 
-use super::printer;
 use super::values::{show_bytes, show_count};
+use super::{log, printer};
 use crate::job::progress::Progress;
 
 /// How progress is shown.
@@ -42,8 +42,8 @@ pub(super) struct Shown {
 pub(super) fn show(mode: ProgressMode, progress: Arc<Progress>) -> Shown {
     let bar_wanted = match mode {
         ProgressMode::None => return Shown { task: None, bar: None },
-        ProgressMode::Auto => io::stderr().is_terminal(),
-        ProgressMode::Bar => true,
+        ProgressMode::Auto => io::stderr().is_terminal() && !log::is_json(),
+        ProgressMode::Bar => !log::is_json(),
         ProgressMode::Lines => false,
     };
     let bar = bar_wanted.then(bar);
@@ -84,7 +84,7 @@ async fn keep_showing(progress: Arc<Progress>, bar: Option<ProgressBar>) {
                 bar.set_position(Progress::get(&progress.bytes_read));
                 bar.set_message(line);
             }
-            None => printer::note(line),
+            None => printer::progress(&line),
         }
     }
 }

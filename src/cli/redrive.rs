@@ -9,6 +9,7 @@ use clap::{ArgMatches, Args};
 use globset::GlobSet;
 use jiff::tz::TimeZone;
 
+use super::ending::{self, MetricsArgs};
 use super::options::StoreArgs;
 use super::progress::{self, ProgressMode};
 use super::rejects::FilterArgs;
@@ -109,6 +110,9 @@ pub(super) struct RedriveArgs {
     progress: ProgressMode,
 
     #[command(flatten)]
+    metrics: MetricsArgs,
+
+    #[command(flatten)]
     stores: StoreArgs,
 }
 
@@ -132,11 +136,13 @@ impl RedriveArgs {
 
 /// Runs the command.
 pub(super) async fn redrive(args: RedriveArgs) -> anyhow::Result<Outcome> {
+    args.metrics.begin(&args.lake, args.json)?;
     let mut archives = Vec::new();
     for from in &args.from {
         archives.push(archive(from, &args.stores).await?);
     }
     let progress = Arc::new(Progress::default());
+    ending::watch(&progress);
     let threads = match args.threads {
         Some(threads) => usize::from(threads),
         None => std::thread::available_parallelism()?.get(),
@@ -167,8 +173,9 @@ pub(super) async fn redrive(args: RedriveArgs) -> anyhow::Result<Outcome> {
     let shown = progress::show(args.progress, progress);
     let redriven = job(&options).await?;
     drop(shown);
+    ending::of_redrive(&redriven);
     for failed in redriven.read.failed_objects.iter().take(10) {
-        printer::note(format_args!("failed: {}", printable(&failed.message)));
+        printer::object_failed(&failed.object, &failed.kind, &failed.message);
     }
     if args.json {
         printer::data(serde_json::to_string_pretty(&redriven)?)?;

@@ -11,6 +11,7 @@ use clap::{ArgMatches, Args, ValueEnum};
 use globset::{Glob, GlobSetBuilder};
 use jiff::tz::TimeZone;
 
+use super::ending::{self, MetricsArgs};
 use super::options::StoreArgs;
 use super::progress::{self, ProgressMode};
 use super::values::{self, printable, show_bytes, show_count};
@@ -134,6 +135,9 @@ pub(super) struct RunArgs {
     progress: ProgressMode,
 
     #[command(flatten)]
+    metrics: MetricsArgs,
+
+    #[command(flatten)]
     stores: StoreArgs,
 }
 
@@ -195,6 +199,9 @@ pub(super) fn cut_variable(from: &mut Vec<String>, matches: &ArgMatches) {
 
 /// Runs the command.
 pub(super) async fn run(args: RunArgs) -> anyhow::Result<Outcome> {
+    if !args.dry_run {
+        args.metrics.begin(&args.to, args.summary.as_deref().is_some_and(is_standard_output))?;
+    }
     if let Some(file) = &args.summary {
         check_writable(file)?;
     }
@@ -203,6 +210,7 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<Outcome> {
         archives.push(archive(from, &args.stores).await?);
     }
     let progress = Arc::new(Progress::default());
+    ending::watch(&progress);
     let shown = progress::show(args.progress, Arc::clone(&progress));
     if args.dry_run {
         let lake = open(&args.to, &args.stores.lake(&args.to, false)).await;
@@ -219,6 +227,7 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<Outcome> {
     let options = options(&args, archives, Some(lake), Arc::clone(&progress))?;
     let summary = job::run(&options).await?;
     drop(shown);
+    ending::of_run(&summary);
     print_summary(&summary, &args)?;
     Ok(outcome(&summary, args.rejects_max))
 }
@@ -307,7 +316,7 @@ fn print_summary(summary: &Summary, args: &RunArgs) -> anyhow::Result<()> {
         printer::note("note: no object was listed; is `--from` right?");
     }
     for failed in summary.failed_objects.iter().filter(|failed| !failed.still_failing).take(10) {
-        printer::note(format_args!("failed: {}", printable(&failed.message)));
+        printer::object_failed(&failed.object, &failed.kind, &failed.message);
     }
     if args.summary.as_deref().is_some_and(is_standard_output) {
         return Ok(());

@@ -1,10 +1,12 @@
 //! `healthtrail verify`: proves that a lake is right, says what is wrong, and mends it.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use clap::builder::FalseyValueParser;
 use clap::{ArgMatches, Args};
 
+use super::ending::{self, MetricsArgs};
 use super::options::StoreArgs;
 use super::progress::{self, ProgressMode};
 use super::values::{self, printable, show_bytes, show_count};
@@ -129,6 +131,9 @@ pub(super) struct VerifyArgs {
     progress: ProgressMode,
 
     #[command(flatten)]
+    metrics: MetricsArgs,
+
+    #[command(flatten)]
     stores: StoreArgs,
 }
 
@@ -151,6 +156,8 @@ impl VerifyArgs {
 
 /// Runs the command.
 pub(super) async fn verify(args: VerifyArgs) -> anyhow::Result<Outcome> {
+    args.metrics.begin(&args.lake, args.json)?;
+    let begun = Instant::now();
     let mut archives = Vec::new();
     for from in &args.from {
         archives.push(run::archive(from, &args.stores).await?);
@@ -180,6 +187,7 @@ pub(super) async fn verify(args: VerifyArgs) -> anyhow::Result<Outcome> {
     };
     let report = job::verify(&options).await?;
     drop(shown);
+    ending::of_verify(&report, begun.elapsed().as_secs_f64());
     if args.json {
         printer::data(serde_json::to_string_pretty(&report)?)?;
     } else {

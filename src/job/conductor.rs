@@ -13,7 +13,6 @@ use anyhow::anyhow;
 
 use crate::archive::read::{self, ReadOptions};
 use crate::job::commit::{Committer, Report, Settled, Staged};
-use crate::job::memory;
 use crate::job::options::RunOptions;
 use crate::job::plan::chunks;
 use crate::job::progress::Progress;
@@ -21,6 +20,7 @@ use crate::job::reading::{ChunkRows, Reading, ReadingContext};
 use crate::job::salvage::Salvage;
 use crate::job::summary::{FAILED_OBJECTS_MAX, FailedObject, Summary};
 use crate::job::wave::Wave;
+use crate::job::{lag, memory};
 use crate::lake::error::{LakeError, LakeResult};
 use crate::lake::layout::Table;
 use crate::store::StoreError;
@@ -326,6 +326,7 @@ impl<'a> Conductor<'a> {
         let stores = self.options.archives.iter().map(|archive| archive.store.retries());
         summary.retries = stores.sum::<u64>() + committer.lake.retries();
         summary.peak_memory_bytes = memory::peak_bytes();
+        summary.lag_seconds = lag::seconds(&committer.ledger, self.options);
         summary.seconds.total = self.begun.elapsed().as_secs_f64();
         summary.check().map_err(|broken| {
             anyhow!(

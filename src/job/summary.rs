@@ -137,6 +137,9 @@ pub struct Summary {
     pub retries: u64,
     /// The most memory that the process held.
     pub peak_memory_bytes: Option<u64>,
+    /// Seconds from the start of the newest arrival hour in the lake to the end of the run; of several
+    /// archives that of the one furthest behind. Nothing for a lake that has no object of them.
+    pub lag_seconds: Option<u64>,
     /// The run ended at `--deadline` with objects left.
     pub deadline_reached: bool,
 }

@@ -24,6 +24,9 @@ pub const CHECKPOINTS: &str = "_healthtrail/checkpoints/";
 /// The prefix of files that a repair took out of the tables.
 pub const QUARANTINE: &str = "_healthtrail/quarantine/";
 
+/// The prefix of what `doctor` writes to try whether it can, and deletes again.
+pub const DOCTOR: &str = "_healthtrail/doctor/";
+
 const DAY_MS: i64 = 86_400_000;
 /// Days and months are kept inside years 0 to 9999, so that every partition has a name of fixed form.
 const DAY_MIN: i64 = -719_528;

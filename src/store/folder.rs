@@ -28,6 +28,7 @@ use super::{
 
 /// Folders below it are removed when their last file is deleted; all others stay.
 const STAGING: &str = "_healthtrail/staging/";
+const DOCTOR: &str = "_healthtrail/doctor/";
 /// How many entries a listing may be ahead of its reader.
 const LIST_AHEAD: usize = 1024;
 /// How much is read at once for a hash.
@@ -223,7 +224,8 @@ impl Store for Folder {
     fn delete<'a>(&'a self, key: &'a str) -> BoxFuture<'a, StoreResult<()>> {
         Box::pin(async move {
             let path = self.path("deleting", key)?;
-            let depth = key.strip_prefix(STAGING).map_or(0, |rest| rest.matches('/').count());
+            let below = [STAGING, DOCTOR].iter().find_map(|folder| key.strip_prefix(folder));
+            let depth = below.map_or(0, |rest| rest.matches('/').count());
             let root = Arc::clone(&self.root);
             io_blocking("deleting", self.uri(key), move || {
                 let folder = path.parent().unwrap_or(&root.path);

@@ -5,6 +5,7 @@
 //! what kind of trouble it is; retries happen here and nowhere else.
 
 mod disk;
+mod facts;
 pub(crate) mod fail_point;
 mod faulty;
 mod folder;
@@ -18,6 +19,7 @@ mod s3;
 mod uri;
 mod walk;
 
+pub use facts::{Identity, Scratch, StoreFacts, identity, scratch};
 pub use fail_point::FailPoint;
 pub use faulty::{Effect, Fault, Faulty, Operation};
 pub use folder::Folder;
@@ -156,6 +158,11 @@ pub trait Store: Debug + Send + Sync {
     /// Whether something that was deleted here is known to live on as an older version.
     fn keeps_versions(&self) -> bool {
         false
+    }
+
+    /// What the store finds out of itself, for `doctor`, by requests that change nothing.
+    fn facts(&self) -> BoxFuture<'_, StoreFacts> {
+        Box::pin(async { StoreFacts::default() })
     }
 
     /// The full URI of a key.

@@ -66,6 +66,18 @@ impl Ledger {
         Hour { number, root: 0 }.start_ms()
     }
 
+    /// The newest arrival hour that has a consumed object below this URI, in milliseconds since 1970, as
+    /// its keys name it.
+    pub fn newest_hour_ms(&self, archive: &str) -> Option<i64> {
+        let is_of = |hour: &Hour| {
+            let root = self.roots.name(hour.root);
+            root.is_none_or(|root| root.starts_with(archive) || archive.starts_with(root))
+        };
+        let open = self.open.iter().filter(|(_, ids)| !ids.is_empty()).map(|(hour, _)| *hour);
+        let hours = open.chain(self.closed.keys().copied());
+        hours.filter(is_of).map(Hour::start_ms).max()
+    }
+
     /// Objects that could not be read and were not given up, whatever their hour.
     pub fn failed_count(&self) -> u64 {
         self.failed.len() as u64

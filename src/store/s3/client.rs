@@ -25,7 +25,7 @@ use aws_types::service_config::ServiceConfigKey;
 use super::tls;
 
 /// Time for a connection, the handshake included.
-const CONNECT: Duration = Duration::from_secs(10);
+pub(super) const CONNECT: Duration = Duration::from_secs(10);
 /// The longest pause before something is sent again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(20);
 /// A body slower than this over its whole length counts as broken.
@@ -232,7 +232,7 @@ impl ClassifyRetry for PassingStatus {
 /// Whatever setting an address came from: no credentials and no findings in clear text to another
 /// machine. Before the request is signed, so that the error says why and not only that it failed.
 #[derive(Debug)]
-struct NoClearText;
+pub(super) struct NoClearText;
 
 impl Intercept for NoClearText {
     fn name(&self) -> &'static str {

@@ -9,6 +9,8 @@ use crate::store::{StoreError, StoreErrorKind};
 /// What was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Request {
+    /// `GetCallerIdentity`.
+    Identify,
     /// `HeadBucket`.
     Open,
     /// `ListObjectsV2`.
@@ -70,6 +72,7 @@ impl Request {
     /// As [`StoreError::operation`] has it.
     pub(super) fn verb(self) -> &'static str {
         match self {
+            Self::Identify => "asking for the identity of",
             Self::Open => "opening",
             Self::List => "listing",
             Self::Head | Self::Get { .. } => "reading",
@@ -85,6 +88,9 @@ impl Request {
     fn permissions(self, place: &Place) -> String {
         let (bucket, object) = (place.bucket(), place.object());
         match self {
+            Self::Identify => {
+                "no permission that a policy could give; a deny may stand in one".to_owned()
+            }
             Self::Open | Self::List => format!("s3:ListBucket on {bucket}"),
             Self::Head | Self::Get { .. } => format!(
                 "s3:GetObject on {object}, s3:ListBucket on {bucket} (without it a missing object \
@@ -200,7 +206,10 @@ fn judge_code(request: Request, code: &str, place: &Place) -> Option<Judgement> 
         "ExpiredToken" | "TokenRefreshRequired" | "ExpiredTokenException" => {
             (Denied, "the AWS credentials have expired", "sign in again, then run again")
         }
-        "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "InvalidToken" => {
+        "InvalidAccessKeyId"
+        | "SignatureDoesNotMatch"
+        | "InvalidToken"
+        | "InvalidClientTokenId" => {
             (Denied, "the AWS credentials are not accepted", "check the profile and its keys")
         }
         "RequestTimeTooSkewed" => {

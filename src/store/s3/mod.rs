@@ -8,6 +8,7 @@
 mod answer;
 mod client;
 mod error;
+mod facts;
 mod listing;
 mod tls;
 
@@ -40,9 +41,6 @@ pub use self::client::{Patience, S3Options};
 use self::client::{Sent, attempt_limit, endpoint_url, load_settings, transfer_time, tune};
 use self::error::{Answer, Place, Reached, Request, explain};
 use self::listing::Listing;
-use super::{
-    GetOptions, ObjectMeta, Store, StoreError, StoreErrorKind, StoreResult, sha256_hex, uri,
-};
 
 /// Where a bucket is looked for when nothing names a Region.
 const DEFAULT_REGION: &str = "us-east-1";
@@ -58,6 +56,7 @@ pub struct S3 {
     region: String,
     /// Not AWS itself: a header for a condition may be unknown there.
     is_foreign: bool,
+    whereabouts: Whereabouts,
     sent: Arc<Sent>,
     bodies_again: AtomicU64,
     /// A deletion was answered with a delete marker.
@@ -82,6 +81,7 @@ impl S3 {
             uri::check_endpoint(url).map_err(refuse)?;
         }
         let is_foreign = endpoint_url.is_some();
+        let configured = sdk.region().map(ToString::to_string);
         let mut region = sdk.region().map_or(DEFAULT_REGION, Region::as_ref).to_owned();
         let builder = Builder::from(&sdk).force_path_style(is_foreign);
         let mut store = Self::new(bucket, prefix, options.clone(), builder.clone(), &region);
@@ -93,6 +93,7 @@ impl S3 {
             region = found;
             store = Self::new(bucket, prefix, options.clone(), builder, &region);
         }
+        store.whereabouts = Whereabouts { region: Some(region), configured, endpoint: endpoint_url };
         Ok(store)
     }
 
@@ -107,6 +108,7 @@ impl S3 {
             options,
             region: region.to_owned(),
             is_foreign: false,
+            whereabouts: Whereabouts::default(),
             sent,
             bodies_again: AtomicU64::new(0),
             keeps_versions: AtomicBool::new(false),
@@ -473,6 +475,10 @@ impl Store for S3 {
 
     fn keeps_versions(&self) -> bool {
         self.keeps_versions.load(Ordering::Relaxed)
+    }
+
+    fn facts(&self) -> BoxFuture<'_, StoreFacts> {
+        Box::pin(self.find_facts())
     }
 
     fn retries(&self) -> u64 {
