@@ -262,7 +262,8 @@ impl Log {
             ObjectList::Inline(objects) => return Ok(Some(std::borrow::Cow::Borrowed(objects))),
             ObjectList::File(file) => file,
         };
-        for key in [&file.key, &file.staged] {
+        // Who only looks may come between: then it was moved after the first look at its final key.
+        for key in [&file.key, &file.staged, &file.key] {
             if let Some(bytes) = self.get(key).await?
                 && sha256_of(&bytes) == file.sha256
             {
@@ -656,6 +657,28 @@ mod tests {
         let caught = log.catch_up(&mut again).await.unwrap();
         assert_eq!(caught.notes.len(), 1);
         assert_eq!(again.status("memory://archive", "10000", "1", 0, &SETTINGS), Status::Unknown);
+    }
+
+    /// Who looked at an open commit, without completing it, took its list of objects for lost when another
+    /// run moved the list between the look at its final key and the one at its staging.
+    #[tokio::test]
+    async fn r026_a_list_that_is_moved_between_two_looks_is_not_lost() {
+        let (store, log) = memory();
+        let consumed = (0..=INLINE_OBJECTS_MAX).map(|number| object(&number.to_string())).collect();
+        let objects = Objects { consumed, ..Objects::default() };
+        let totals = crate::lake::record::Totals::of(&objects, &[]);
+        let list = log.stage_objects(1, "one", objects).await.unwrap();
+        let mut record = record(1, "one", list, Vec::new());
+        record.totals = totals;
+        log.try_commit(&record).await.unwrap();
+        log.publish(&record).await.unwrap();
+        // The first look finds nothing, as if the list came just after it.
+        let fault = Fault::at(1, StoreErrorKind::NotFound).only("get", "/objects/");
+        let mut ledger = Ledger::default();
+        let caught = Log::new(Arc::new(Faulty::new(store).with(fault))).look(&mut ledger).await;
+        assert_eq!(caught.unwrap().notes, Vec::<String>::new());
+        let status = ledger.status("memory://archive", "0", "1", 0, &SETTINGS);
+        assert_eq!(status, Status::Consumed);
     }
 
     #[tokio::test]

@@ -58,9 +58,16 @@ class ByPyarrow:
 
     def scan(self):
         selector = pyarrow.fs.FileSelector(self.base, recursive=True, allow_not_found=True)
+        try:
+            infos = self.filesystem.get_file_info(selector)
+        except FileNotFoundError:
+            # PyArrow looks twice, and the table's folder may be made between the two looks.
+            if self.seen:
+                raise
+            infos = []
         listed = {
             info.path: info.size
-            for info in self.filesystem.get_file_info(selector)
+            for info in infos
             if info.is_file and info.path.endswith(".parquet")
         }
         gone = self.seen.keys() - listed.keys()
