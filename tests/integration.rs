@@ -9,12 +9,14 @@
 )]
 
 mod cli;
+mod damaged;
 mod docs;
 mod failing;
 mod foreign;
 mod hostile;
 mod house;
 mod ledger;
+mod memory;
 mod mutate;
 mod on_s3;
 mod program;

@@ -28,6 +28,7 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use crate::generate::GenerateError;
 use crate::job::options::UsageError;
 use crate::lake::LakeError;
+use crate::lake::part_guard::is_guarded;
 use crate::store::{StoreError, StoreErrorKind};
 
 /// Threads that move bytes; those that burn cores are the conductor's.
@@ -131,6 +132,7 @@ impl Cli {
     /// # Errors
     /// What ended it, with the place and what to do; the command is safe to run again.
     pub fn run(self) -> anyhow::Result<Outcome> {
+        leave_guarded_panics_out();
         let filter = tracing_subscriber::EnvFilter::try_new(&self.log)?;
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -166,6 +168,17 @@ impl Cli {
     pub fn report(error: &anyhow::Error) {
         printer::error(error);
     }
+}
+
+/// A panic of the Parquet reader over a damaged part is told as damage, with the part's key; the words of
+/// the panic itself would only alarm.
+fn leave_guarded_panics_out() {
+    let told = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !is_guarded() {
+            told(panic);
+        }
+    }));
 }
 
 /// What was to be opened is no address of a store.

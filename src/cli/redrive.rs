@@ -9,7 +9,7 @@ use clap::{ArgMatches, Args};
 use globset::GlobSet;
 use jiff::tz::TimeZone;
 
-use super::options::StoreArgs;
+use super::options::{CountArgs, StoreArgs};
 use super::progress::{self, ProgressMode};
 use super::rejects::FilterArgs;
 use super::run::{ProductsArg, archive, memory};
@@ -96,6 +96,9 @@ pub(super) struct RedriveArgs {
     #[arg(long, value_name = "SIZE", env = "HEALTHTRAIL_DOCUMENT_BYTES_MAX", default_value = "16MiB", value_parser = values::size)]
     document_bytes_max: u64,
 
+    #[command(flatten)]
+    counts: CountArgs,
+
     /// Print what came of it as JSON
     #[arg(long, env = "HEALTHTRAIL_REDRIVE_JSON", value_parser = FalseyValueParser::new())]
     json: bool,
@@ -151,6 +154,7 @@ pub(super) async fn redrive(args: RedriveArgs) -> anyhow::Result<Outcome> {
         fetches: usize::from(args.fetches),
         object_bytes_max: args.object_bytes_max,
         document_bytes_max: usize::try_from(args.document_bytes_max)?,
+        counts: args.counts.limits(),
         progress: Arc::clone(&progress),
     };
     let options = RedriveOptions {
