@@ -20,6 +20,7 @@ mod memory;
 mod mutate;
 mod on_s3;
 mod program;
+mod proxy;
 mod redrive;
 mod regress;
 mod report;
