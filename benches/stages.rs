@@ -22,6 +22,7 @@ use futures::TryStreamExt as _;
 use globset::GlobSet;
 use healthtrail::archive::discover::DiscoverOptions;
 use healthtrail::archive::read::{ObjectReader, ReadOptions};
+use healthtrail::finding::limits::CountLimits;
 use healthtrail::finding::place::Place;
 use healthtrail::finding::product::Products;
 use healthtrail::finding::rows::RowsBuilder;
@@ -59,7 +60,12 @@ async fn only_object(store: &Memory) -> Bytes {
 
 fn read(bytes: &Bytes, products: Products) -> usize {
     let place = Place { object: "s3://archive/x".into(), etag: "e".into(), arrived_hour_ms: 0 };
-    let options = ReadOptions { products, object_bytes_max: 1 << 30, document_bytes_max: 16 << 20 };
+    let options = ReadOptions {
+        products,
+        object_bytes_max: 1 << 30,
+        document_bytes_max: 16 << 20,
+        counts: CountLimits::DEFAULT,
+    };
     let mut reader = ObjectReader::new(Box::new(Cursor::new(bytes.clone())), place, &options);
     let (mut rows, mut rejects) = (RowsBuilder::new(), Vec::new());
     reader.read_into(&mut rows, &mut rejects, usize::MAX).unwrap();
@@ -126,6 +132,7 @@ fn whole(criterion: &mut Criterion) {
                     fetches: 4,
                     object_bytes_max: 1 << 30,
                     document_bytes_max: 16 << 20,
+                    counts: CountLimits::DEFAULT,
                     redact: false,
                     progress: Arc::new(Progress::default()),
                 };

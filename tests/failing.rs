@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use globset::GlobSet;
 use healthtrail::archive::discover::DiscoverOptions;
+use healthtrail::finding::limits::CountLimits;
 use healthtrail::job::options::RunOptions;
 use healthtrail::job::plan::{Archive, Hours};
 use healthtrail::job::progress::Progress;
@@ -36,6 +37,7 @@ pub(crate) fn options(archive: &Arc<dyn Store>, lake: &Arc<dyn Store>) -> RunOpt
         fetches: 4,
         object_bytes_max: 1 << 30,
         document_bytes_max: 16 << 20,
+        counts: CountLimits::DEFAULT,
         redact: false,
         progress: Arc::new(Progress::default()),
     }

@@ -11,6 +11,7 @@
 mod cli;
 #[cfg(unix)]
 mod crash;
+mod damaged;
 mod docs;
 mod doctor;
 mod failing;
@@ -19,6 +20,7 @@ mod hostile;
 mod house;
 mod ledger;
 mod logs;
+mod memory;
 mod mutate;
 mod on_s3;
 mod program;

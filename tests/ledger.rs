@@ -90,7 +90,13 @@ impl History {
     }
 
     fn settings(&self) -> Settings {
-        let limits = Limits { object_bytes_max: 1, document_bytes_max: 1, depth_max: 1 };
+        let limits = Limits {
+            object_bytes_max: 1,
+            document_bytes_max: 1,
+            depth_max: 1,
+            zip_entries_max: 1,
+            entities_max: 1,
+        };
         let (products, reader_generation) = (Products::Health, self.generation);
         Settings { products, limits, reader_generation }
     }

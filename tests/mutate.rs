@@ -8,6 +8,7 @@ use std::path::Path;
 
 use healthtrail::archive::read::{DocumentReport, ObjectReader, Outcome, ReadOptions, check};
 use healthtrail::finding::json::{Arena, Doubt, Json};
+use healthtrail::finding::limits::CountLimits;
 use healthtrail::finding::place::Place;
 use healthtrail::finding::product::Products;
 use healthtrail::finding::rows::RowsBuilder;
@@ -140,6 +141,7 @@ fn read(bytes: &[u8]) -> (Vec<DocumentReport>, Tally) {
         products: Products::All,
         object_bytes_max: 1 << 20,
         document_bytes_max: 64 << 10,
+        counts: CountLimits::DEFAULT,
     };
     let mut reader = ObjectReader::new(Box::new(bytes), place, &options);
     let (mut rows, mut rejects, mut reports) = (RowsBuilder::new(), Vec::new(), Vec::new());

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use globset::GlobSet;
 use healthtrail::archive::discover::DiscoverOptions;
+use healthtrail::finding::limits::CountLimits;
 use healthtrail::finding::product::Products;
 use healthtrail::job::options::RunOptions;
 use healthtrail::job::plan::{Archive, Hours};
@@ -328,6 +329,7 @@ fn options(archive: &Arc<dyn Store>, lake: &Arc<dyn Store>, narrow: bool) -> Run
         fetches: 4,
         object_bytes_max: 1 << 30,
         document_bytes_max: if narrow { 300 } else { 16 << 20 },
+        counts: CountLimits::DEFAULT,
         redact: false,
         progress: Arc::new(Progress::default()),
     }

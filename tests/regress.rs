@@ -6,6 +6,7 @@ use std::path::Path;
 
 use base64::Engine as _;
 use healthtrail::archive::read::{ObjectReader, ReadOptions, check};
+use healthtrail::finding::limits::CountLimits;
 use healthtrail::finding::place::Place;
 use healthtrail::finding::product::Products;
 use healthtrail::finding::rows::RowsBuilder;
@@ -23,8 +24,12 @@ fn record(bytes: &[u8]) -> String {
 /// Reads one object; its tally, and the bytes of its rows.
 fn read(bytes: &[u8], document_bytes_max: usize) -> (Tally, usize) {
     let place = Place { object: "s3://b/k".into(), etag: "e".into(), arrived_hour_ms: 0 };
-    let options =
-        ReadOptions { products: Products::All, object_bytes_max: 1 << 30, document_bytes_max };
+    let options = ReadOptions {
+        products: Products::All,
+        object_bytes_max: 1 << 30,
+        document_bytes_max,
+        counts: CountLimits::DEFAULT,
+    };
     let mut reader = ObjectReader::new(Box::new(bytes), place, &options);
     let (mut rows, mut rejects) = (RowsBuilder::new(), Vec::new());
     while reader.step(&mut rows, &mut rejects).unwrap().is_some() {}

@@ -85,7 +85,13 @@ pub(crate) struct Night {
 fn settings(night: usize) -> Settings {
     Settings {
         products: Products::Health,
-        limits: Limits { object_bytes_max: 1 << 30, document_bytes_max: 1 << 22, depth_max: 128 },
+        limits: Limits {
+            object_bytes_max: 1 << 30,
+            document_bytes_max: 1 << 22,
+            depth_max: 128,
+            zip_entries_max: 100,
+            entities_max: 100,
+        },
         reader_generation: if night >= WIDENED { 2 } else { 1 },
     }
 }

@@ -16,6 +16,7 @@ use futures::stream::BoxStream;
 use futures::{FutureExt as _, TryStreamExt as _};
 use globset::GlobSet;
 use healthtrail::archive::discover::DiscoverOptions;
+use healthtrail::finding::limits::CountLimits;
 use healthtrail::job::options::RunOptions;
 use healthtrail::job::plan::{Archive, Hours};
 use healthtrail::job::progress::Progress;
@@ -130,6 +131,7 @@ fn options(archive: &Arc<dyn Store>, lake: &Arc<dyn Store>) -> RunOptions {
         fetches: 4,
         object_bytes_max: 1 << 30,
         document_bytes_max: 16 << 20,
+        counts: CountLimits::DEFAULT,
         redact: false,
         progress: Arc::new(Progress::default()),
     }

@@ -31,7 +31,8 @@ impl<'s> Documents<'s> {
         limits: SplitLimits,
     ) -> Self {
         Self {
-            unpacker: Unpacker::new(source, object_bytes_max),
+            unpacker: Unpacker::new(source, object_bytes_max)
+                .zip_entries_max(limits.counts.zip_entries_max),
             splitter: Splitter::new(limits),
             is_read: false,
             fault: None,

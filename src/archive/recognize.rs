@@ -15,6 +15,7 @@ use crate::archive::documents::Documents;
 use crate::archive::split::{Piece, SplitLimits, parse};
 use crate::finding::envelope::{Envelope, Found, Shape};
 use crate::finding::json::{Arena, Json};
+use crate::finding::limits::DEPTH_MAX;
 use crate::finding::reject::{Reason, Stage};
 
 /// How many wrappers are opened, one inside the other.
@@ -111,6 +112,12 @@ struct Reader<'v> {
 
 impl Reader<'_> {
     fn document(&mut self, json: &Json<'_>, level: Level) -> &'static str {
+        let depth_max = self.limits.counts.depth_max;
+        // No JSON reader takes more than that anyway.
+        if depth_max < DEPTH_MAX && is_deeper(json, depth_max) {
+            self.own(level, nested_too_deep(depth_max));
+            return "unknown";
+        }
         if let (Some(detail), true) = (json.get("detail"), is_event(json)) {
             self.event(json, detail, level);
             return "eventbridge";
@@ -473,6 +480,24 @@ fn too_large() -> Item<'static> {
     Item::Reject { stage: Stage::Unpack, reason: Reason::ObjectTooLarge, detail }
 }
 
+/// Whether values are nested in more than `depth_max` arrays and objects.
+fn is_deeper(json: &Json<'_>, depth_max: u32) -> bool {
+    let inside = |json: &Json<'_>| match depth_max.checked_sub(1) {
+        Some(left) => is_deeper(json, left),
+        None => true,
+    };
+    match json {
+        Json::Array(elements) => depth_max == 0 || elements.iter().any(inside),
+        Json::Object(members) => depth_max == 0 || members.iter().any(|(_, member)| inside(member)),
+        _ => false,
+    }
+}
+
+fn nested_too_deep(depth_max: u32) -> Item<'static> {
+    let detail = format!("nested deeper than {depth_max} levels (`--depth-max`)");
+    Item::Reject { stage: Stage::Recognize, reason: Reason::TooDeep, detail }
+}
+
 fn too_deep() -> Item<'static> {
     let detail = format!("wrapped more than {WRAPPERS_MAX} times over");
     Item::Reject { stage: Stage::Recognize, reason: Reason::TooDeep, detail }
@@ -482,13 +507,15 @@ fn too_deep() -> Item<'static> {
 mod tests {
     use super::*;
     use crate::archive::unpack::pack;
+    use crate::finding::limits::CountLimits;
 
     const ASFF: &str =
         r#"{"SchemaVersion":"2018-10-08","Id":"i","ProductArn":"p","AwsAccountId":"1"}"#;
     const OCSF: &str = r#"{"class_uid":2004,"category_uid":2,"metadata":{"product":{"uid":"p"}}}"#;
     const HEALTH: &str =
         r#"{"eventArn":"arn:aws:health:x::event/A/B/C","service":"EC2","eventTypeCode":"C"}"#;
-    const LIMITS: SplitLimits = SplitLimits { document_bytes_max: 1 << 20 };
+    const LIMITS: SplitLimits =
+        SplitLimits { document_bytes_max: 1 << 20, counts: CountLimits::DEFAULT };
 
     fn event(detail_type: &str, detail: &str) -> String {
         format!(r#"{{"detail-type":"{detail_type}","source":"s","time":"t","detail":{detail}}}"#)

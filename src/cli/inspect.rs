@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 use serde_json::{Map, Value, json};
 
 use super::cells;
-use super::options::StoreArgs;
+use super::options::{CountArgs, StoreArgs};
 use super::values::{self, printable, show_bytes};
 use super::{Outcome, printer};
 use crate::archive::arrival::arrival;
@@ -48,6 +48,9 @@ pub(super) struct InspectArgs {
     /// Longest document
     #[arg(long, value_name = "SIZE", default_value = "16MiB", value_parser = values::size)]
     document_bytes_max: u64,
+
+    #[command(flatten)]
+    counts: CountArgs,
 
     #[command(flatten)]
     stores: StoreArgs,
@@ -99,6 +102,7 @@ async fn read(args: &InspectArgs) -> anyhow::Result<Inspected> {
         products: if args.health { Products::Health } else { Products::All },
         object_bytes_max: args.object_bytes_max,
         document_bytes_max: usize::try_from(args.document_bytes_max)?,
+        counts: args.counts.limits(),
     };
     let mut reader = ObjectReader::new(Box::new(Cursor::new(bytes)), place, &options);
     let (mut rows, mut rejects, mut documents) = (RowsBuilder::new(), Vec::new(), Vec::new());

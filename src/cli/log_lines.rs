@@ -12,6 +12,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::{LevelFilter, ParseError};
 
 use super::values::printable;
+use crate::lake::part_guard::is_guarded;
 
 /// The target of the program's own lines.
 const OWN: &str = env!("CARGO_CRATE_NAME");
@@ -61,10 +62,15 @@ fn one_line(bytes: &[u8]) -> String {
 
 /// Tells of a panic by its place alone, but where a backtrace is asked for.
 pub(super) fn hide_what_panics_quote() {
-    if std::env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0") {
-        return;
-    }
-    std::panic::set_hook(Box::new(|info| super::printer::panicked(&panic_text(info.location()))));
+    let is_shown = std::env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0");
+    let show = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        // One over a damaged part is told as damage, with the part's key.
+        if is_guarded() {
+            return;
+        }
+        if is_shown { show(info) } else { super::printer::panicked(&panic_text(info.location())) }
+    }));
 }
 
 /// What is said of a panic.

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use clap::Args;
 use clap::builder::{FalseyValueParser, RangedU64ValueParser};
+use clap::value_parser;
 
+use crate::finding::limits::{CountLimits, DEPTH_MAX, ENTITIES_MAX, ZIP_ENTRIES_MAX};
 use crate::store::{Patience, S3Options, StoreOptions};
 
 /// How to reach the stores.
@@ -126,6 +128,48 @@ impl StoreArgs {
         });
         let any = self.expected_bucket_owner.iter().find(|entry| !entry.contains('='));
         named.or(any.map(String::as_str)).map(str::to_owned)
+    }
+}
+
+/// How deep, and how many: what the limits in bytes leave open.
+#[derive(Debug, Clone, Copy, Args)]
+pub(super) struct CountArgs {
+    /// Deepest document, 1 to 127 levels; a deeper one is a reject, `too_deep`
+    #[arg(
+        long,
+        value_name = "LEVELS",
+        env = "HEALTHTRAIL_DEPTH_MAX",
+        default_value_t = DEPTH_MAX,
+        value_parser = value_parser!(u32).range(1..=i64::from(DEPTH_MAX))
+    )]
+    depth_max: u32,
+
+    /// Most entries of a zip object; the rest of one with more is a reject, `too_many_entries`
+    #[arg(
+        long,
+        value_name = "N",
+        env = "HEALTHTRAIL_ZIP_ENTRIES_MAX",
+        default_value_t = ZIP_ENTRIES_MAX,
+        value_parser = value_parser!(u32).range(1..)
+    )]
+    zip_entries_max: u32,
+
+    /// Most entities or resources of a finding; one with more is a reject, `too_many_entities`
+    #[arg(
+        long,
+        value_name = "N",
+        env = "HEALTHTRAIL_ENTITIES_MAX",
+        default_value_t = ENTITIES_MAX,
+        value_parser = value_parser!(u32).range(1..)
+    )]
+    entities_max: u32,
+}
+
+impl CountArgs {
+    /// The limits.
+    pub(super) fn limits(self) -> CountLimits {
+        let Self { depth_max, zip_entries_max, entities_max } = self;
+        CountLimits { depth_max, zip_entries_max, entities_max }
     }
 }
 

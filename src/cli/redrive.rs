@@ -10,7 +10,7 @@ use globset::GlobSet;
 use jiff::tz::TimeZone;
 
 use super::ending::{self, MetricsArgs};
-use super::options::StoreArgs;
+use super::options::{CountArgs, StoreArgs};
 use super::progress::{self, ProgressMode};
 use super::rejects::FilterArgs;
 use super::run::{ProductsArg, archive, memory};
@@ -97,6 +97,8 @@ pub(super) struct RedriveArgs {
     #[arg(long, value_name = "SIZE", env = "HEALTHTRAIL_DOCUMENT_BYTES_MAX", default_value = "16MiB", value_parser = values::size)]
     document_bytes_max: u64,
 
+    #[command(flatten)]
+    counts: CountArgs,
     /// Keep no bytes of what is still rejected, as for `run`
     #[arg(long, env = "HEALTHTRAIL_REDACT", value_parser = FalseyValueParser::new())]
     redact: bool,
@@ -161,6 +163,7 @@ pub(super) async fn redrive(args: RedriveArgs) -> anyhow::Result<Outcome> {
         fetches: usize::from(args.fetches),
         object_bytes_max: args.object_bytes_max,
         document_bytes_max: usize::try_from(args.document_bytes_max)?,
+        counts: args.counts.limits(),
         redact: args.redact,
         progress: Arc::clone(&progress),
     };

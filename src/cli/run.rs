@@ -12,7 +12,7 @@ use globset::{Glob, GlobSetBuilder};
 use jiff::tz::TimeZone;
 
 use super::ending::{self, MetricsArgs};
-use super::options::StoreArgs;
+use super::options::{CountArgs, StoreArgs};
 use super::progress::{self, ProgressMode};
 use super::values::{self, printable, show_bytes, show_count};
 use super::{Outcome, printer};
@@ -114,6 +114,9 @@ pub(super) struct RunArgs {
     /// length is read again by a run that allows more.
     #[arg(long, value_name = "SIZE", env = "HEALTHTRAIL_DOCUMENT_BYTES_MAX", default_value = "16MiB", value_parser = values::size)]
     document_bytes_max: u64,
+
+    #[command(flatten)]
+    counts: CountArgs,
 
     /// End with exit code 3 when this run rejects more than N
     #[arg(long, value_name = "N", env = "HEALTHTRAIL_REJECTS_MAX")]
@@ -281,6 +284,7 @@ fn options(
         fetches: usize::from(args.fetches),
         object_bytes_max: args.object_bytes_max,
         document_bytes_max: usize::try_from(args.document_bytes_max)?,
+        counts: args.counts.limits(),
         redact: args.redact,
         progress,
     })

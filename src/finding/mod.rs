@@ -8,6 +8,7 @@ pub mod columns;
 pub mod envelope;
 pub mod identity;
 pub mod json;
+pub mod limits;
 pub mod place;
 pub mod product;
 pub mod reject;

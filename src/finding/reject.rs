@@ -27,6 +27,8 @@ pub enum Reason {
     CorruptCompression,
     /// The object holds more decompressed bytes than the limit allows.
     ObjectTooLarge,
+    /// The zip archive has more entries than the limit allows.
+    TooManyEntries,
     /// The object is of a format that is no archive of events (Parquet, ORC, bzip2, …).
     ForeignFormat,
     /// Bytes that are no JSON document.
@@ -37,6 +39,8 @@ pub enum Reason {
     DocumentTooLarge,
     /// A document nested deeper than the limit.
     TooDeep,
+    /// A finding with more entities or resources than the limit allows.
+    TooManyEntities,
     /// A run of top-level numbers, strings, `true`, `false` or `null`.
     Scalars,
     /// A wrapper (SNS, Firehose error record) whose content cannot be read.
@@ -64,20 +68,34 @@ impl Stage {
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::TruncatedCompression,
         Self::CorruptCompression,
         Self::ObjectTooLarge,
+        Self::TooManyEntries,
         Self::ForeignFormat,
         Self::NotJson,
         Self::CutDocument,
         Self::DocumentTooLarge,
         Self::TooDeep,
+        Self::TooManyEntities,
         Self::Scalars,
         Self::UnreadableWrapper,
         Self::NoIdentity,
         Self::NoTime,
     ];
+
+    /// Whether a limit is the reason, so that a wider one may bring back what was rejected.
+    pub fn is_limit(self) -> bool {
+        matches!(
+            self,
+            Self::ObjectTooLarge
+                | Self::TooManyEntries
+                | Self::DocumentTooLarge
+                | Self::TooDeep
+                | Self::TooManyEntities
+        )
+    }
 
     /// The name in the rejects table and in summaries.
     pub fn name(self) -> &'static str {
@@ -85,11 +103,13 @@ impl Reason {
             Reason::TruncatedCompression => "truncated_compression",
             Reason::CorruptCompression => "corrupt_compression",
             Reason::ObjectTooLarge => "object_too_large",
+            Reason::TooManyEntries => "too_many_entries",
             Reason::ForeignFormat => "foreign_format",
             Reason::NotJson => "not_json",
             Reason::CutDocument => "cut_document",
             Reason::DocumentTooLarge => "document_too_large",
             Reason::TooDeep => "too_deep",
+            Reason::TooManyEntities => "too_many_entities",
             Reason::Scalars => "scalars",
             Reason::UnreadableWrapper => "unreadable_wrapper",
             Reason::NoIdentity => "no_identity",

@@ -185,6 +185,7 @@ impl<'a> Conductor<'a> {
             products: self.committer.settings.products,
             object_bytes_max: self.options.object_bytes_max,
             document_bytes_max: self.committer.budget.document_bytes,
+            counts: self.options.counts,
         };
         ReadingContext {
             archives: Arc::clone(&self.committer.archives),

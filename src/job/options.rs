@@ -9,7 +9,8 @@ use std::time::Duration;
 use anyhow::bail;
 
 use crate::archive::discover::DiscoverOptions;
-use crate::archive::read::{DEPTH_MAX, READER_GENERATION};
+use crate::archive::read::READER_GENERATION;
+use crate::finding::limits::CountLimits;
 use crate::finding::product::Products;
 use crate::job::budget::{Budget, threads};
 use crate::job::plan::{Archive, Hours};
@@ -48,6 +49,8 @@ pub struct RunOptions {
     pub object_bytes_max: u64,
     /// Longest document in bytes; bounded by memory too.
     pub document_bytes_max: usize,
+    /// How deep, and how many entries and entities.
+    pub counts: CountLimits,
     /// Keep no bytes of what is rejected, only its reason and place.
     pub redact: bool,
     /// Counters to move while working.
@@ -92,7 +95,9 @@ pub(crate) fn settings(options: &RunOptions, ledger: &Ledger) -> anyhow::Result<
     let limits = Limits {
         object_bytes_max: options.object_bytes_max,
         document_bytes_max: budget.document_bytes as u64,
-        depth_max: DEPTH_MAX,
+        depth_max: options.counts.depth_max,
+        zip_entries_max: options.counts.zip_entries_max,
+        entities_max: options.counts.entities_max,
     };
     let settings = Settings { products, limits, reader_generation: READER_GENERATION };
     ledger.admit(&settings)?;

@@ -10,7 +10,8 @@ use parquet::file::metadata::ColumnChunkMetaData;
 
 use super::error::LakeResult;
 use super::ledger::LedgerFile;
-use super::part_ids::{fetch, guarded, read_footer};
+use super::part_guard::guarded;
+use super::part_ids::{fetch, read_footer};
 use crate::store::Store;
 
 /// Whether a row of the part may have one of the values in the column beside them.

@@ -1,12 +1,11 @@
 //! The ids of the rows in visible parts, streamed: what a wave is compared with.
 //!
 //! In: files that the log names. Out: their ids, a row group at a time, of which only the id column is
-//! fetched. A file that is gone, cut, or not what the log says, is [`LakeError::Damaged`] with its key;
-//! a reader that panics on damaged bytes counts as that too. Memory: the id column of one row group of
+//! fetched. A file that is gone, cut, or not what the log says, is [`LakeError::Damaged`] with its key
+//! ([`super::part_guard`]). Memory: the id column of one row group of
 //! each file that is read at once.
 
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use arrow::array::AsArray;
@@ -17,12 +16,13 @@ use parquet::DecodeResult;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::push_decoder::{ParquetPushDecoder, ParquetPushDecoderBuilder};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataPushDecoder};
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataPushDecoder};
 
 use super::error::{LakeError, LakeResult};
 use super::ids::{IdSet, parse_id};
 use super::layout::Table;
 use super::ledger::LedgerFile;
+use super::part_guard::{TAIL_BYTES, check_footer, check_metadata, footer_bytes, guarded};
 use crate::store::{GetOptions, Store, StoreErrorKind};
 
 /// How much of a file's end is fetched first: the footer of any part but the largest.
@@ -128,23 +128,29 @@ pub(super) async fn read_footer(
     store: &dyn Store,
     file: &LedgerFile,
 ) -> LakeResult<Arc<ParquetMetaData>> {
-    let mut decoder = guarded(file, || ParquetMetaDataPushDecoder::try_new(file.bytes))?;
-    let end = file.bytes.saturating_sub(FOOTER_BYTES)..file.bytes;
-    let mut wanted = Vec::from([end]);
-    loop {
-        let data = fetch(store, file, &wanted).await?;
-        let result = guarded(file, || {
-            decoder.push_ranges(wanted, data)?;
-            decoder.try_decode()
-        })?;
-        match result {
-            DecodeResult::Data(metadata) => return Ok(Arc::new(metadata)),
-            DecodeResult::NeedsData(ranges) => wanted = ranges,
-            DecodeResult::Finished => {
-                return Err(LakeError::damaged(&file.key, "has no Parquet footer"));
-            }
-        }
+    let mut range = file.bytes.saturating_sub(FOOTER_BYTES)..file.bytes;
+    let mut end = fetch(store, file, std::slice::from_ref(&range)).await?.pop().unwrap_or_default();
+    let length = footer_bytes(file, &end)?;
+    let start = file.bytes - TAIL_BYTES - length;
+    if start < range.start {
+        range.start = start;
+        end = fetch(store, file, std::slice::from_ref(&range)).await?.pop().unwrap_or_default();
     }
+    let from = usize::try_from(start - range.start).unwrap_or(usize::MAX);
+    let footer = end.get(from..end.len().saturating_sub(8)).unwrap_or_default();
+    check_footer(file, footer)?;
+    let result = guarded(file, || {
+        // No row is chosen by its page.
+        let decoder = ParquetMetaDataPushDecoder::try_new(file.bytes)?;
+        let mut decoder = decoder.with_page_index_policy(PageIndexPolicy::Skip);
+        decoder.push_range(range, end.clone())?;
+        decoder.try_decode()
+    })?;
+    let DecodeResult::Data(metadata) = result else {
+        return Err(LakeError::damaged(&file.key, "has no whole Parquet footer"));
+    };
+    check_metadata(file, &metadata)?;
+    Ok(Arc::new(metadata))
 }
 
 pub(super) async fn fetch(
@@ -168,19 +174,6 @@ pub(super) async fn fetch(
         data.push(bytes);
     }
     Ok(data)
-}
-
-/// Runs the Parquet reader, which was seen to panic on damaged footers (arrow-rs issues 9705, 9742 and
-/// 9874); the half-read state is dropped with the error.
-pub(super) fn guarded<T>(
-    file: &LedgerFile,
-    read: impl FnOnce() -> Result<T, ParquetError>,
-) -> LakeResult<T> {
-    match catch_unwind(AssertUnwindSafe(read)) {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => Err(LakeError::damaged(&file.key, format!("is not readable: {error}"))),
-        Err(_) => Err(LakeError::damaged(&file.key, "is not readable as Parquet")),
-    }
 }
 
 #[cfg(test)]

@@ -24,7 +24,8 @@ use parquet::file::statistics::Statistics;
 use super::error::{LakeError, LakeResult};
 use super::layout::Table;
 use super::ledger::LedgerFile;
-use super::part_ids::{fetch, guarded, read_footer};
+use super::part_guard::guarded;
+use super::part_ids::{fetch, read_footer};
 use super::rejects;
 use crate::finding::columns;
 use crate::store::Store;
@@ -151,7 +152,6 @@ impl<'a> RowReader<'a> {
         times: &Range<i64>,
         batch_rows: usize,
     ) -> LakeResult<Self> {
-        check_rows(file, &metadata)?;
         let column = position(&metadata, table.time_column());
         let groups: Vec<usize> = metadata
             .row_groups()
@@ -240,20 +240,11 @@ pub async fn time_span(
     file: &LedgerFile,
 ) -> LakeResult<Option<(i64, i64)>> {
     let metadata = read_footer(store, file).await?;
-    check_rows(file, &metadata)?;
     let Some(column) = position(&metadata, table.time_column()) else { return Ok(None) };
     let spans: Option<Vec<(i64, i64)>> =
         metadata.row_groups().iter().map(|group| span_of(group, column)).collect();
     let spans = spans.unwrap_or_default();
     Ok(spans.into_iter().reduce(|one, two| (one.0.min(two.0), one.1.max(two.1))))
-}
-
-fn check_rows(file: &LedgerFile, metadata: &ParquetMetaData) -> LakeResult<()> {
-    let rows = metadata.file_metadata().num_rows();
-    if u64::try_from(rows) == Ok(file.rows) {
-        return Ok(());
-    }
-    Err(LakeError::damaged(&file.key, format!("has {rows} rows, the log says {}", file.rows)))
 }
 
 /// All columns that this version of the program knows, in the order asked for; nullable, because

@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::ids::hex;
 use super::layout::{Partition, Table};
+use crate::finding::limits::CountLimits;
 pub use crate::finding::product::Products;
 use crate::finding::tally::{ByteTally, DocumentTally, FindingTally, NameTally, Tally};
 
@@ -28,6 +29,24 @@ pub struct Limits {
     pub document_bytes_max: u64,
     /// Nesting of one document.
     pub depth_max: u32,
+    /// Entries of one zip archive; programs before this limit took any number.
+    #[serde(default = "no_limit")]
+    pub zip_entries_max: u32,
+    /// Entities or resources of one finding; programs before this limit took any number.
+    #[serde(default = "no_limit")]
+    pub entities_max: u32,
+}
+
+fn no_limit() -> u32 {
+    u32::MAX
+}
+
+impl Limits {
+    /// Those that are no bytes.
+    pub fn counts(&self) -> CountLimits {
+        let Self { depth_max, zip_entries_max, entities_max, .. } = *self;
+        CountLimits { depth_max, zip_entries_max, entities_max }
+    }
 }
 
 /// What decides which of an object's findings become rows.

@@ -38,16 +38,20 @@ impl By {
         let program =
             format!("healthtrail {version}, reader {reader_generation}, products {products}");
         let with_limits = format!(
-            "{program}, object_bytes_max {}, document_bytes_max {}, depth_max {}",
-            limits.object_bytes_max, limits.document_bytes_max, limits.depth_max
+            "{program}, object_bytes_max {}, document_bytes_max {}, depth_max {}, zip_entries_max {}, \
+             entities_max {}",
+            limits.object_bytes_max,
+            limits.document_bytes_max,
+            limits.depth_max,
+            limits.zip_entries_max,
+            limits.entities_max
         );
         Self { program, with_limits }
     }
 
     /// The text for a reject of this reason.
     pub fn for_reason(&self, reason: &str) -> &str {
-        let limits = [Reason::ObjectTooLarge, Reason::DocumentTooLarge, Reason::TooDeep];
-        if limits.iter().any(|limit| limit.name() == reason) {
+        if Reason::ALL.iter().any(|known| known.is_limit() && known.name() == reason) {
             &self.with_limits
         } else {
             &self.program

@@ -149,7 +149,13 @@ pub(super) fn keys(store: &Memory, prefix: &str) -> Vec<(String, String)> {
 
 pub(super) const SETTINGS: Settings = Settings {
     products: Products::Health,
-    limits: Limits { object_bytes_max: 1 << 30, document_bytes_max: 1 << 22, depth_max: 128 },
+    limits: Limits {
+        object_bytes_max: 1 << 30,
+        document_bytes_max: 1 << 22,
+        depth_max: 128,
+        zip_entries_max: 100,
+        entities_max: 100,
+    },
     reader_generation: 1,
 };
 

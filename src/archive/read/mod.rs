@@ -13,7 +13,9 @@ use crate::archive::documents::Documents;
 use crate::archive::recognize::{Item, recognize};
 use crate::archive::split::{Piece, SplitLimits};
 use crate::archive::unpack::Format;
+use crate::finding::envelope::{Found, Shape};
 use crate::finding::json::{Json, Object};
+use crate::finding::limits::CountLimits;
 use crate::finding::place::{Place, Span};
 use crate::finding::product::Products;
 use crate::finding::reject::{REJECT_BYTES_MAX, Reason, Reject, Stage};
@@ -41,9 +43,6 @@ const DOCUMENT_ROWS_BYTES_MIN: usize = 16 << 20;
 /// Beyond this many every document is, so that no batch overflows.
 const DOCUMENT_ROWS_BYTES_MAX: usize = BATCH_BYTES_MAX / 4;
 
-/// How deep a document may be nested; `serde_json` stops beyond it.
-pub const DEPTH_MAX: u32 = 127;
-
 /// Counts up whenever the program learns to read what it passed over or rejected before, so that the
 /// objects concerned can be read again.
 pub const READER_GENERATION: u32 = 1;
@@ -57,6 +56,8 @@ pub struct ReadOptions {
     pub object_bytes_max: u64,
     /// How long a document may be.
     pub document_bytes_max: usize,
+    /// How deep, and how many entries and entities.
+    pub counts: CountLimits,
 }
 
 /// What became of a document.
@@ -111,7 +112,8 @@ struct Parts {
 impl<'s> ObjectReader<'s> {
     /// Reads `source`, which is the object at `place`; nothing is read yet.
     pub fn new(source: Box<dyn Read + Send + 's>, place: Place, options: &ReadOptions) -> Self {
-        let limits = SplitLimits { document_bytes_max: options.document_bytes_max };
+        let (document_bytes_max, counts) = (options.document_bytes_max, options.counts);
+        let limits = SplitLimits { document_bytes_max, counts };
         Self {
             documents: Documents::new(source, options.object_bytes_max, limits),
             place,
@@ -139,6 +141,7 @@ impl<'s> ObjectReader<'s> {
                     place,
                     rows_bytes_max,
                     products: *products,
+                    entities_max: limits.counts.entities_max,
                     span: Span { range, ordinal: 0 },
                     bytes,
                     rows,
@@ -250,6 +253,17 @@ fn document_rows_bytes_max(limits: SplitLimits) -> usize {
     in_proportion.clamp(DOCUMENT_ROWS_BYTES_MIN, DOCUMENT_ROWS_BYTES_MAX)
 }
 
+/// How many elements the finding has for its list of entities or resources.
+fn entities(found: &Found<'_>) -> u64 {
+    let name = match found.shape {
+        Shape::Native => "affectedEntities",
+        Shape::Asff => "Resources",
+        Shape::Ocsf => "resources",
+    };
+    let elements = found.body.get(name).and_then(Json::as_array);
+    elements.map_or(0, |elements| elements.len() as u64)
+}
+
 /// About how many bytes of memory a reject takes.
 fn held_bytes(reject: &Reject) -> usize {
     size_of::<Reject>() + reject.bytes.len() + reject.detail.len()
@@ -259,6 +273,7 @@ fn held_bytes(reject: &Reject) -> usize {
 struct Document<'d> {
     place: &'d Place,
     products: Products,
+    entities_max: u32,
     span: Span,
     bytes: &'d [u8],
     /// The size of `rows` at which no more of this document are taken.
@@ -299,6 +314,14 @@ impl Document<'_> {
                 let detail = "the document's findings take more memory than one document may";
                 let reason = Reason::DocumentTooLarge;
                 self.reject(ordinal, Stage::Normalize, reason, detail.to_owned());
+            }
+            Item::Finding(found) if entities(&found) > u64::from(self.entities_max) => {
+                let (count, most) = (entities(&found), self.entities_max);
+                let detail = format!(
+                    "the finding has {count} entities or resources, more than {most} \
+                     (`--entities-max`)"
+                );
+                self.reject(ordinal, Stage::Normalize, Reason::TooManyEntities, detail);
             }
             Item::Finding(found) => {
                 self.span.ordinal = ordinal.unwrap_or_default();

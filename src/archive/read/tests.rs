@@ -9,6 +9,7 @@ pub(super) const OPTIONS: ReadOptions = ReadOptions {
     products: Products::Health,
     object_bytes_max: OBJECT_BYTES_MAX,
     document_bytes_max: 1 << 20,
+    counts: CountLimits::DEFAULT,
 };
 
 pub(super) fn place() -> Place {

@@ -477,7 +477,9 @@ impl Fault {
                 return (Reason::TooDeep, detail);
             }
             Fault::TooLarge => {
-                let detail = format!("the document has no end within {bytes_max} bytes");
+                let detail = format!(
+                    "the document has no end within {bytes_max} bytes (`--document-bytes-max`)"
+                );
                 return (Reason::DocumentTooLarge, detail);
             }
             Fault::Cut => {

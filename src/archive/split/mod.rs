@@ -34,6 +34,7 @@ use crate::archive::split::lane::Fate;
 use crate::archive::split::recover::{Recovery, Status};
 use crate::archive::split::window::Window;
 use crate::finding::json::{Arena, Doubt, Json, JsonError, JsonErrorKind};
+use crate::finding::limits::CountLimits;
 use crate::finding::reject::{REJECT_BYTES_MAX, Reason};
 
 pub use crate::archive::split::repair::{Parsed, parse};
@@ -49,6 +50,8 @@ const GUESS_BYTES: u64 = 256 << 10;
 pub struct SplitLimits {
     /// The longest document, in bytes.
     pub document_bytes_max: usize,
+    /// How deep a document may be, and how many there may be of what is in it.
+    pub counts: CountLimits,
 }
 
 /// A stretch of the object that is not between documents.

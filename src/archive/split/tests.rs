@@ -44,11 +44,15 @@ fn look(piece: Piece<'_>) -> Seen {
     }
 }
 
+fn limits(document_bytes_max: usize) -> SplitLimits {
+    SplitLimits { document_bytes_max, counts: CountLimits::DEFAULT }
+}
+
 fn split_pieces<'b>(
     pieces: impl IntoIterator<Item = &'b [u8]>,
     document_bytes_max: usize,
 ) -> (Outcome, u64) {
-    let mut splitter = Splitter::new(SplitLimits { document_bytes_max });
+    let mut splitter = Splitter::new(limits(document_bytes_max));
     let mut seen = Vec::new();
     for piece in pieces {
         splitter.push(piece);
@@ -226,7 +230,7 @@ fn one_missing_quote_loses_no_later_event_and_little_memory() {
         text.extend_from_slice(EVENT.as_bytes());
     }
     let document_bytes_max = 4 << 10;
-    let mut splitter = Splitter::new(SplitLimits { document_bytes_max });
+    let mut splitter = Splitter::new(limits(document_bytes_max));
     let (mut documents, mut rejects, mut longest) = (0, Vec::new(), 0);
     for piece in text.chunks(1 << 10) {
         splitter.push(piece);

@@ -153,8 +153,10 @@ impl<'s> Input<'s> {
         self.bytes += allowed;
         self.passed.fetch_add(allowed, Ordering::Relaxed);
         if allowed < bytes {
-            let detail =
-                format!("the object holds more than {} decompressed bytes", self.bytes_max);
+            let detail = format!(
+                "the object holds more than {} decompressed bytes (`--object-bytes-max`)",
+                self.bytes_max
+            );
             self.fault = Some(UnpackFault::Data { reason: Reason::ObjectTooLarge, detail });
         }
         self.ended = bytes == 0 || allowed < bytes;

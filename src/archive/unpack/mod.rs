@@ -4,8 +4,8 @@
 //! What can go wrong: the source fails ([`UnpackFault::Source`]: a bad world), or its bytes are
 //! damaged, cut, too many, or of a foreign format ([`UnpackFault::Data`]: bad data); all bytes that
 //! were decoded before are delivered first. What limits it: a few buffers of `INPUT_BYTES` a layer,
-//! blocks of `BLOCK_BYTES_MAX`, a Zstandard window of 8 MiB, `LAYERS_MAX` layers, and
-//! `object_bytes_max` bytes out of any of them.
+//! blocks of `BLOCK_BYTES_MAX`, a Zstandard window of 8 MiB, `LAYERS_MAX` layers,
+//! `object_bytes_max` bytes out of any of them, and `zip_entries_max` entries of a zip archive.
 
 mod gzip;
 mod input;
@@ -24,6 +24,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::archive::unpack::input::{Input, Layer, Source};
+use crate::finding::limits::ZIP_ENTRIES_MAX;
 use crate::finding::reject::Reason;
 
 /// How many layers of compression are opened, one inside the other.
@@ -63,7 +64,8 @@ pub enum UnpackFault {
     /// The bytes are bad.
     #[error("{detail}")]
     Data {
-        /// `TruncatedCompression`, `CorruptCompression`, `ObjectTooLarge` or `ForeignFormat`.
+        /// `TruncatedCompression`, `CorruptCompression`, `ObjectTooLarge`, `TooManyEntries` or
+        /// `ForeignFormat`.
         reason: Reason,
         /// What exactly is wrong.
         detail: String,
@@ -76,6 +78,7 @@ pub struct Unpacker<'s> {
     opened: bool,
     formats: Vec<Format>,
     object_bytes_max: u64,
+    zip_entries_max: u32,
     compressed: Arc<AtomicU64>,
     /// What all layers gave together.
     passed: Arc<AtomicU64>,
@@ -126,10 +129,17 @@ impl<'s> Unpacker<'s> {
             opened: false,
             formats: Vec::new(),
             object_bytes_max,
+            zip_entries_max: ZIP_ENTRIES_MAX,
             compressed,
             decompressed: 0,
             fault: None,
         }
+    }
+
+    /// Takes another number of entries from a zip archive than [`ZIP_ENTRIES_MAX`].
+    #[must_use]
+    pub fn zip_entries_max(self, zip_entries_max: u32) -> Self {
+        Self { zip_entries_max, ..self }
     }
 
     /// Appends up to `bytes_max` decompressed bytes to `out` and returns how many; 0 is the end.
@@ -202,7 +212,7 @@ impl<'s> Unpacker<'s> {
             }
             self.formats.push(format);
             let input = std::mem::replace(&mut self.top, Input::empty());
-            match layer(format, input) {
+            match layer(format, input, self.zip_entries_max) {
                 Ok(layer) => {
                     let passed = Arc::clone(&self.passed);
                     self.top = Input::new(layer, self.object_bytes_max, passed);
@@ -229,11 +239,15 @@ impl fmt::Debug for Unpacker<'_> {
     }
 }
 
-fn layer(format: Format, input: Input<'_>) -> Result<Box<dyn Layer + Send + '_>, UnpackFault> {
+fn layer(
+    format: Format,
+    input: Input<'_>,
+    zip_entries_max: u32,
+) -> Result<Box<dyn Layer + Send + '_>, UnpackFault> {
     Ok(match format {
         Format::None => Box::new(input),
         Format::Gzip => Box::new(gzip::Gzip::new(input)),
-        Format::Zip => Box::new(zip::Zip::new(input)),
+        Format::Zip => Box::new(zip::Zip::new(input, zip_entries_max)),
         Format::Zstd => Box::new(zstandard::Zstd::new(input)?),
         Format::XerialSnappy => Box::new(snappy::Xerial::new(input)),
         Format::HadoopSnappy => Box::new(snappy::Hadoop::new(input)),

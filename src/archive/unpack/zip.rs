@@ -2,17 +2,22 @@
 //!
 //! In: entries, stored or deflated, whose sizes may stand only in the descriptor behind them, as
 //! Firehose writes them. Out: their content, one after the other. The central directory is passed
-//! over; an object that is cut before its end gives what is there, then a fault.
+//! over; an object that is cut before its end gives what is there, then a fault, as does one of more
+//! than `entries_max` entries.
 
 use flate2::Crc;
 
 use crate::archive::unpack::UnpackFault;
 use crate::archive::unpack::gzip::Inflater;
 use crate::archive::unpack::input::{Input, Layer};
+use crate::finding::reject::Reason;
 
 /// A zip stream.
 pub(super) struct Zip<'s> {
     input: Input<'s>,
+    /// Entries that may still come.
+    entries_left: u32,
+    entries_max: u32,
     state: State,
     entry: Entry,
     inflater: Inflater,
@@ -50,9 +55,11 @@ const DEFLATED: u16 = 8;
 const ZIP64_EXTRA: u16 = 0x0001;
 
 impl<'s> Zip<'s> {
-    pub(super) fn new(input: Input<'s>) -> Self {
+    pub(super) fn new(input: Input<'s>, entries_max: u32) -> Self {
         Self {
             input,
+            entries_left: entries_max,
+            entries_max,
             state: State::Record,
             entry: Entry::default(),
             inflater: Inflater::new(),
@@ -109,6 +116,13 @@ impl<'s> Zip<'s> {
 
     fn local_header(&mut self) -> Result<State, UnpackFault> {
         let what = "a zip entry's header";
+        let Some(left) = self.entries_left.checked_sub(1) else {
+            let most = self.entries_max;
+            let detail =
+                format!("the zip archive has more than {most} entries (`--zip-entries-max`)");
+            return Err(UnpackFault::Data { reason: Reason::TooManyEntries, detail });
+        };
+        self.entries_left = left;
         let head = self.input.need(30, what)?;
         let flags = u16_at(head, 6);
         let mut entry = Entry {

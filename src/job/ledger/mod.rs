@@ -13,7 +13,7 @@ use anyhow::bail;
 use serde::Serialize;
 
 use crate::archive::discover::DiscoverOptions;
-use crate::archive::read::{DEPTH_MAX, READER_GENERATION};
+use crate::archive::read::READER_GENERATION;
 use crate::finding::identity::IDENTITY_VERSION;
 use crate::finding::product::Products;
 use crate::job::options::UsageError;
@@ -236,7 +236,13 @@ async fn open_log(lake: &Arc<dyn Store>) -> anyhow::Result<Log> {
 /// What a run without options would read with, as far as it reopens objects; its limits depend on its
 /// memory, so what these cut off counts as read.
 fn settings(ledger: &Ledger) -> Settings {
-    let limits = Limits { object_bytes_max: 0, document_bytes_max: 0, depth_max: DEPTH_MAX };
+    let limits = Limits {
+        object_bytes_max: 0,
+        document_bytes_max: 0,
+        depth_max: 0,
+        zip_entries_max: 0,
+        entities_max: 0,
+    };
     let products = ledger.products().unwrap_or(Products::Health);
     Settings { products, limits, reader_generation: READER_GENERATION }
 }

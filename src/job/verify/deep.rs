@@ -198,6 +198,7 @@ fn context(options: &VerifyOptions, settings: &Settings) -> anyhow::Result<Readi
             products: settings.products,
             object_bytes_max: settings.limits.object_bytes_max,
             document_bytes_max,
+            counts: settings.limits.counts(),
         }),
         budget,
         fetches: options.fetches,

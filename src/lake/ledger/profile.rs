@@ -44,11 +44,13 @@ impl Profile {
             || (was.limits.document_bytes_max < now.limits.document_bytes_max
                 && self.has(Reason::DocumentTooLarge.name()))
             || (was.limits.depth_max < now.limits.depth_max && self.has(Reason::TooDeep.name()))
+            || (was.limits.zip_entries_max < now.limits.zip_entries_max
+                && self.has(Reason::TooManyEntries.name()))
+            || (was.limits.entities_max < now.limits.entities_max
+                && self.has(Reason::TooManyEntities.name()))
     }
 }
 
 fn is_limit(reason: &str) -> bool {
-    [Reason::ObjectTooLarge, Reason::DocumentTooLarge, Reason::TooDeep]
-        .iter()
-        .any(|limit| limit.name() == reason)
+    Reason::ALL.iter().any(|known| known.is_limit() && known.name() == reason)
 }

@@ -65,7 +65,7 @@ fn wider_settings_and_later_readers_reopen_what_was_left() {
         object
     };
     let limits = |object_bytes_max, document_bytes_max, depth_max| Settings {
-        limits: Limits { object_bytes_max, document_bytes_max, depth_max },
+        limits: Limits { object_bytes_max, document_bytes_max, depth_max, ..SETTINGS.limits },
         ..SETTINGS
     };
     let all = Settings { products: Products::All, ..SETTINGS };

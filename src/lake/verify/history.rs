@@ -383,6 +383,8 @@ fn widest(held: Option<Settings>, new: Settings) -> Settings {
     limits.object_bytes_max = limits.object_bytes_max.max(more.object_bytes_max);
     limits.document_bytes_max = limits.document_bytes_max.max(more.document_bytes_max);
     limits.depth_max = limits.depth_max.max(more.depth_max);
+    limits.zip_entries_max = limits.zip_entries_max.max(more.zip_entries_max);
+    limits.entities_max = limits.entities_max.max(more.entities_max);
     held.reader_generation = held.reader_generation.max(new.reader_generation);
     held
 }

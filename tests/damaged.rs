@@ -1,0 +1,343 @@
+//! The lake's own files, damaged: every command says which file is wrong and what to do, or does without
+//! it; none panics, is killed, or takes what it reads for good. Parts are read through every reader with
+//! each byte changed. The whole matrix is `tests/attack damaged`; the ordinary tests take a part of it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use healthtrail::lake::LakeError;
+use healthtrail::lake::checkpoint;
+use healthtrail::lake::layout::{Table, checkpoint_key};
+use healthtrail::lake::ledger::{Ledger, LedgerFile};
+use healthtrail::lake::log::Log;
+use healthtrail::lake::part_bloom::may_hold;
+use healthtrail::lake::part_ids::IdReader;
+use healthtrail::lake::part_rows::{RowReader, time_span};
+use healthtrail::store::{Folder, Memory};
+
+use crate::program::{command, files, run, text, write};
+
+/// A lake of two commits over the samples, with a checkpoint.
+struct Lake {
+    folder: tempfile::TempDir,
+    archive: PathBuf,
+    lake: PathBuf,
+    /// What is damaged, by what it is.
+    victims: Vec<(&'static str, PathBuf)>,
+}
+
+impl Lake {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (archive, lake) = (folder.path().join("archive"), folder.path().join("lake"));
+        let samples =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("samples/archive/health/2026/11/21");
+        for file in files(&samples) {
+            write(&archive, text(&file), &fs::read(samples.join(&file)).unwrap());
+        }
+        run(text(&archive), text(&lake), &["--products", "all"], 0);
+        write(&archive, "2026/11/22/01/x", b"{\"not\": \"ended");
+        run(text(&archive), text(&lake), &["--products", "all"], 0);
+        write_checkpoint(&lake);
+        let part = |table: &str| {
+            let of =
+                |file: &PathBuf| text(file).starts_with(table) && text(file).ends_with(".parquet");
+            files(&lake).into_iter().find(of).unwrap()
+        };
+        let log = |name: &str| PathBuf::from(format!("_healthtrail/log/{name}"));
+        let victims = vec![
+            ("findings part", part("findings")),
+            ("rejects part", part("rejects")),
+            ("first record", log("0000000001.json")),
+            ("last record", log("0000000002.json")),
+            ("first done mark", log("0000000001.done")),
+            ("last done mark", log("0000000002.done")),
+            ("checkpoint", PathBuf::from(checkpoint_key(2))),
+            ("settings", PathBuf::from("_healthtrail/lake.json")),
+        ];
+        Self { folder, archive, lake, victims }
+    }
+
+    /// A copy in which one file has other bytes.
+    fn with(&self, file: &Path, bytes: &[u8]) -> PathBuf {
+        let copy = self.folder.path().join("copy");
+        drop(fs::remove_dir_all(&copy));
+        for file in files(&self.lake) {
+            let to = copy.join(&file);
+            fs::create_dir_all(to.parent().unwrap()).unwrap();
+            fs::copy(self.lake.join(&file), to).unwrap();
+        }
+        fs::write(copy.join(file), bytes).unwrap();
+        copy
+    }
+
+    fn commands(&self, lake: &Path) -> Vec<Vec<String>> {
+        let (lake, archive) = (text(lake), text(&self.archive));
+        let other = format!("{lake}-rebuilt");
+        drop(fs::remove_dir_all(&other));
+        [
+            vec!["run", "--from", archive, "--to", lake, "--progress", "none"],
+            vec!["verify", "--lake", lake, "--progress", "none"],
+            vec!["verify", "--lake", lake, "--full", "--progress", "none"],
+            vec!["rejects", "--lake", lake, "--list"],
+            vec!["redrive", "--lake", lake, "--from", archive, "--again", "--progress", "none"],
+            vec!["report", "--lake", lake, "--format", "json"],
+            vec!["ledger", "--lake", lake, "--from", archive],
+            vec![
+                "forget",
+                "--lake",
+                lake,
+                "--rows",
+                "account_id=111122223333",
+                "--reason",
+                "x",
+                "--progress",
+                "none",
+            ],
+            vec!["rebuild", "--lake", lake, "--to", &other, "--progress", "none"],
+        ]
+        .map(|words| words.into_iter().map(str::to_owned).collect())
+        .to_vec()
+    }
+}
+
+/// Writes what a run writes every so many commits.
+fn write_checkpoint(lake: &Path) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let bytes = runtime.block_on(async {
+        let store = std::sync::Arc::new(Folder::open(lake, false).await.unwrap());
+        let (log, mut ledger) = (Log::new(store), Ledger::default());
+        log.look(&mut ledger).await.unwrap();
+        checkpoint::encode(&ledger).unwrap()
+    });
+    write(lake, &checkpoint_key(2), &bytes);
+}
+
+const DAMAGES: [&str; 12] = [
+    "emptied",
+    "one byte short",
+    "half of it",
+    "twice",
+    "zeros",
+    "text",
+    "bytes of another file",
+    "a byte changed at the front",
+    "a byte changed in the middle",
+    "a byte changed at the end",
+    "numbers as large as can be",
+    "all of another type",
+];
+
+/// The bytes with that damage.
+fn damage(name: &str, bytes: &[u8], other: &[u8]) -> Vec<u8> {
+    let flipped = |at: usize| {
+        let mut bytes = bytes.to_vec();
+        bytes[at] ^= 0x55;
+        bytes
+    };
+    match name {
+        "emptied" => Vec::new(),
+        "one byte short" => bytes[..bytes.len() - 1].to_vec(),
+        "half of it" => bytes[..bytes.len() / 2].to_vec(),
+        "twice" => bytes.repeat(2),
+        "zeros" => vec![0; bytes.len()],
+        "text" => b"<Error><Code>AccessDenied</Code></Error>".to_vec(),
+        "bytes of another file" => other.to_vec(),
+        "a byte changed at the front" => flipped(3.min(bytes.len() - 1)),
+        "a byte changed in the middle" => flipped(bytes.len() / 2),
+        "a byte changed at the end" => flipped(bytes.len() - 5.min(bytes.len())),
+        "numbers as large as can be" => large_numbers(bytes),
+        "all of another type" => b"[{\"format\":\"1\"},null,7]".to_vec(),
+        _ => unreachable!("{name}"),
+    }
+}
+
+/// JSON with its numbers replaced; of a part, the footer's length and what is before it.
+fn large_numbers(bytes: &[u8]) -> Vec<u8> {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        let at = bytes.len().saturating_sub(8);
+        return [&bytes[..at], &u32::MAX.to_le_bytes(), b"PAR1"].concat();
+    };
+    let mut out = String::new();
+    let mut is_value = false;
+    for letter in text.chars() {
+        match letter {
+            ':' => is_value = true,
+            '0'..='9' if is_value => {
+                out.push_str("18446744073709551615");
+                is_value = false;
+                continue;
+            }
+            '0'..='9' if out.ends_with("18446744073709551615") => continue,
+            _ => is_value = false,
+        }
+        out.push(letter);
+    }
+    out.into_bytes()
+}
+
+/// What one command makes of it: its exit code and the last line of what it says. Panics when that is no
+/// good answer.
+fn answer(words: &[String], what: &str, key: &Path) -> (i32, String) {
+    let output = command().args(words).output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    let code = output.status.code().unwrap_or_else(|| panic!("{what}: {words:?}: {told}"));
+    assert!((0..=3).contains(&code), "{what}: {words:?}: {code} {told}");
+    assert!(!told.contains("panicked"), "{what}: {words:?}: {told}");
+    let name = text(key).rsplit('/').next().unwrap();
+    if matches!(code, 1 | 2) {
+        let names = told.contains(name);
+        let helps = told.contains("healthtrail") || told.contains("restore") || told.contains("; ");
+        assert!(names && helps, "{what}: {words:?}: {told}");
+    }
+    (code, told.lines().last().unwrap_or_default().to_owned())
+}
+
+/// Every `step`th case from `first` on; the cases that were run.
+fn matrix(first: usize, step: usize, is_told: bool) -> usize {
+    let lake = Lake::new();
+    let mut cases = 0;
+    let mut number = 0;
+    for (index, (what, victim)) in lake.victims.iter().enumerate() {
+        let bytes = fs::read(lake.lake.join(victim)).unwrap();
+        let (_, other) = &lake.victims[(index + 1) % lake.victims.len()];
+        let other = fs::read(lake.lake.join(other)).unwrap();
+        for name in DAMAGES {
+            let damaged = damage(name, &bytes, &other);
+            let count = lake.commands(&lake.lake).len();
+            let mut codes = Vec::new();
+            for nth in 0..count {
+                number += 1;
+                if number % step != first {
+                    continue;
+                }
+                let copy = lake.with(victim, &damaged);
+                let words = &lake.commands(&copy)[nth];
+                let (code, told) = answer(words, &format!("{what}, {name}"), victim);
+                codes.push(format!("{} {code}", words[0]));
+                cases += 1;
+                let is_checked = words[0] == "verify" && *what != "checkpoint" && damaged != bytes;
+                let is_harmless = name == "a byte changed at the end" && code == 0;
+                assert!(
+                    !is_checked || code != 0 || is_harmless,
+                    "verify takes it for good: {what}, {name}: {told}"
+                );
+            }
+            if is_told {
+                println!("damaged  {what:<16} {name:<30} {}", codes.join(", "));
+            }
+        }
+    }
+    cases
+}
+
+#[test]
+fn damaged_files_of_the_lake_are_told_by_every_command() {
+    assert!(matrix(5, 13, false) > 50);
+}
+
+/// Part of `tests/attack damaged`.
+#[test]
+#[ignore = "takes minutes"]
+fn matrix_of_files_and_commands() {
+    let cases = matrix(0, 1, true);
+    println!("damaged  {cases} cases");
+}
+
+const KEY: &str = "findings/dt=2026-11-24/0000000001-0000000000000000.parquet";
+
+fn told<T>(result: Result<T, LakeError>, what: &str) -> bool {
+    match result {
+        Ok(_) => true,
+        Err(error) => {
+            assert_eq!(error.key(), KEY, "{what}: {error}");
+            false
+        }
+    }
+}
+
+/// Reads a part through all readers; how many of them took it.
+async fn read_part(table: Table, rows: u64, bytes: Vec<u8>, all: bool, what: &str) -> usize {
+    let store = Memory::new("lake");
+    let (key, length) = (KEY.to_owned(), bytes.len() as u64);
+    store.insert(KEY, Bytes::from(bytes));
+    let file = LedgerFile { commit: 1, key, rows, bytes: length, sha256: String::new() };
+    let ids = async {
+        let mut reader = IdReader::open(&store, table, &file).await?;
+        let mut count = 0;
+        while let Some(ids) = reader.next().await? {
+            count += ids.len() as u64;
+        }
+        assert_eq!(count, rows, "{what}");
+        Ok(())
+    };
+    let mut took = usize::from(told(ids.await, what));
+    took += usize::from(told(time_span(&store, table, &file).await, what));
+    if all {
+        let whole = async {
+            let mut reader = RowReader::whole(&store, table, &file).await?;
+            while reader.next().await?.is_some() {}
+            Ok(())
+        };
+        took += usize::from(told(whole.await, what));
+        let wanted = [("finding_id", vec!["x"]), ("reject_id", vec!["x"])];
+        took += usize::from(told(may_hold(&store, &file, &wanted).await, what));
+    }
+    took
+}
+
+/// The parts of the seeds of the fuzzers: a table, how many rows, and the bytes.
+fn seeds() -> Vec<(Table, u64, Vec<u8>)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds/part");
+    let read = |file: PathBuf| {
+        let bytes = fs::read(folder.join(file)).unwrap();
+        let table = if bytes[0] == 0 { Table::Findings } else { Table::Rejects };
+        (table, u64::from(u16::from_le_bytes([bytes[1], bytes[2]])), bytes[3..].to_vec())
+    };
+    files(&folder).into_iter().map(read).collect()
+}
+
+/// Changes bytes of parts: each `step`th by each of `flips`; how many files were read.
+fn flip_bytes(step: usize, flips: &[u8], all: bool) -> usize {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let mut count = 0;
+    for (table, rows, bytes) in seeds() {
+        for at in (0..bytes.len()).step_by(step) {
+            for flip in flips {
+                let mut changed = bytes.clone();
+                changed[at] ^= flip;
+                let what = format!("{} byte {at} ^ {flip}", table.name());
+                runtime.block_on(read_part(table, rows, changed, all, &what));
+                count += 1;
+            }
+        }
+    }
+    count
+}
+
+#[test]
+fn a_part_with_a_changed_byte_is_read_or_named() {
+    assert!(flip_bytes(67, &[0xff, 0xe0], true) > 500);
+}
+
+#[test]
+fn a_part_cut_anywhere_is_named() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    for (table, rows, bytes) in seeds() {
+        for end in (0..bytes.len()).step_by(53) {
+            let cut = bytes[..end].to_vec();
+            let took =
+                runtime.block_on(read_part(table, rows, cut, true, &format!("cut at {end}")));
+            assert_eq!(took, 0, "{} cut at {end}", table.name());
+        }
+    }
+}
+
+/// Part of `tests/attack damaged`.
+#[test]
+#[ignore = "takes minutes"]
+fn matrix_of_bytes() {
+    let count = flip_bytes(1, &[0x01, 0x80, 0xe0, 0xff], true);
+    println!("damaged  {count} parts with a changed byte, each read or named");
+}
