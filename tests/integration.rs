@@ -11,6 +11,7 @@
 mod cli;
 mod docs;
 mod failing;
+mod faults;
 mod foreign;
 mod hostile;
 mod house;
