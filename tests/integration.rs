@@ -15,6 +15,7 @@ mod damaged;
 mod docs;
 mod doctor;
 mod failing;
+mod faults;
 mod foreign;
 mod hostile;
 mod house;
