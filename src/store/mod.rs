@@ -5,6 +5,7 @@
 //! what kind of trouble it is; retries happen here and nowhere else.
 
 mod faulty;
+pub mod firehose;
 mod folder;
 mod memory;
 mod open;

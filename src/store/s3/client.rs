@@ -59,10 +59,10 @@ pub struct S3Options {
 }
 
 /// How an error of [`NoClearText`] is known again.
-pub(super) const NO_CLEAR_TEXT: &str = "NoClearText";
+pub(in crate::store) const NO_CLEAR_TEXT: &str = "NoClearText";
 
 /// The settings of the default chain: environment, profile, and the machine's role.
-pub(super) async fn load_settings(options: &S3Options) -> SdkConfig {
+pub(in crate::store) async fn load_settings(options: &S3Options) -> SdkConfig {
     let mut loader = aws_config::defaults(BehaviorVersion::latest());
     if let Some(profile) = &options.profile {
         loader = loader.profile_name(profile);
@@ -184,7 +184,7 @@ impl ClassifyRetry for TooManyRequests {
 /// Whatever setting an address came from: no credentials and no findings in clear text to another
 /// machine.
 #[derive(Debug)]
-struct NoClearText;
+pub(in crate::store) struct NoClearText;
 
 impl Intercept for NoClearText {
     fn name(&self) -> &'static str {

@@ -37,8 +37,9 @@ use self::answer::{
     read_body, status,
 };
 pub use self::client::S3Options;
+pub(in crate::store) use self::client::{NO_CLEAR_TEXT, NoClearText, load_settings};
 use self::client::{
-    ANSWER, ATTEMPTS, COPY, PAUSE, Sent, attempt_limit, backoff, load_settings, transfer_time, tune,
+    ANSWER, ATTEMPTS, COPY, PAUSE, Sent, attempt_limit, backoff, transfer_time, tune,
 };
 use self::error::{Answer, Reached, Request, explain};
 use super::{GetOptions, ObjectMeta, Store, StoreError, StoreErrorKind, StoreResult, uri};
