@@ -16,8 +16,10 @@ mod reading;
 pub mod rebuild;
 pub mod redrive;
 pub mod rejects;
+
 pub mod run;
 mod salvage;
+pub mod stream;
 pub mod summary;
 pub mod verify;
 mod wave;
