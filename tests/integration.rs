@@ -11,6 +11,8 @@
 mod cli;
 mod docs;
 mod failing;
+mod firehose;
+mod firehose_server;
 mod foreign;
 mod hostile;
 mod house;

@@ -16,8 +16,11 @@ mod progress;
 mod rebuild;
 mod redrive;
 mod rejects;
+mod replay;
 mod report;
 mod run;
+mod sources;
+mod stream;
 mod values;
 mod verify;
 
@@ -57,7 +60,8 @@ pub enum Outcome {
                   2  wrong usage, or a place that holds no lake; nothing was changed\n  \
                   3  done, but something was lost or is wrong: `run` could not read objects or rejected more \
                   than `--rejects-max` allows; `redrive` could not read objects, or they are gone; `verify` \
-                  found damage that was not mended; `ledger` knows of objects that wait or of damaged files\n\n\
+                  found damage that was not mended; `ledger` knows of objects that wait or of damaged files; `stream` is in trouble; `replay` could not \
+                  send everything\n\n\
                   Each option can be set by the environment variable that its help names."
 )]
 pub struct Cli {
@@ -88,6 +92,8 @@ enum Command {
     Rebuild(rebuild::RebuildArgs),
     Forget(forget::ForgetArgs),
     Ledger(Box<ledger::LedgerArgs>),
+    Stream(Box<stream::StreamArgs>),
+    Replay(Box<replay::ReplayArgs>),
 }
 
 impl Cli {
@@ -104,6 +110,9 @@ impl Cli {
             args.cut_variables(m);
         }
         if let (Command::Ledger(args), Some((_, m))) = (&mut cli.command, matches.subcommand()) {
+            args.cut_variables(m);
+        }
+        if let (Command::Replay(args), Some((_, m))) = (&mut cli.command, matches.subcommand()) {
             args.cut_variables(m);
         }
         if let (Command::Redrive(args), Some((_, matches))) =
@@ -150,6 +159,8 @@ impl Cli {
             Command::Rebuild(args) => runtime.block_on(rebuild::rebuild(args)),
             Command::Forget(args) => runtime.block_on(forget::forget(args)),
             Command::Ledger(args) => runtime.block_on(ledger::ledger(*args)),
+            Command::Stream(args) => runtime.block_on(stream::stream(*args)),
+            Command::Replay(args) => runtime.block_on(replay::replay(*args)),
         }
     }
 

@@ -7,6 +7,7 @@ use clap::{ArgMatches, Args};
 
 use super::options::StoreArgs;
 use super::progress::{self, ProgressMode};
+use super::sources::sources;
 use super::values::{self, printable, show_bytes, show_count};
 use super::{Outcome, printer, run};
 use crate::job::progress::Progress;
@@ -151,10 +152,7 @@ impl VerifyArgs {
 
 /// Runs the command.
 pub(super) async fn verify(args: VerifyArgs) -> anyhow::Result<Outcome> {
-    let mut archives = Vec::new();
-    for from in &args.from {
-        archives.push(run::archive(from, &args.stores).await?);
-    }
+    let archives = sources(&args.from, &args.stores).await?.archives;
     let progress = Arc::new(Progress::default());
     let shown = progress::show(args.progress, Arc::clone(&progress));
     let depth = match (args.quick, args.full) {

@@ -16,7 +16,7 @@ mod reading;
 pub mod rebuild;
 pub mod redrive;
 pub mod rejects;
-
+pub mod replay;
 pub mod run;
 mod salvage;
 pub mod stream;

@@ -162,7 +162,7 @@ pub struct Latest<'a> {
     files: Vec<&'a LedgerFile>,
     columns: &'a [&'a str],
     /// A reject that has no later state than its first is not in it, which are most.
-    latest: IdMap<i32>,
+    numbers: IdMap<i32>,
     reader: Option<(RowReader<'a>, &'a LedgerFile)>,
 }
 
@@ -176,42 +176,36 @@ impl<'a> Latest<'a> {
         files: &[&'a LedgerFile],
         columns: &'a [&'a str],
     ) -> LakeResult<Self> {
-        let mut latest: IdMap<i32> = IdMap::default();
+        let mut numbers: IdMap<i32> = IdMap::default();
         visit_rows(store, files, &["reject_id", "state_number"], |row| {
             if row.state_number > 0 {
-                let number = latest.entry(row.id).or_default();
+                let number = numbers.entry(row.id).or_default();
                 *number = row.state_number.max(*number);
             }
         })
         .await?;
         let files = files.iter().rev().copied().collect();
-        Ok(Self { store, files, columns, latest, reader: None })
+        Ok(Self { store, files, columns, numbers, reader: None })
     }
 
     /// Calls `visit` with the next few; `false` after the last.
     ///
     /// # Errors
     /// The store's, and damage.
-    pub async fn visit_some(
-        &mut self,
-        mut visit: impl FnMut(&RejectView<'_>),
-    ) -> LakeResult<bool> {
-        let (reader, file) = match &mut self.reader {
-            Some((reader, file)) => (reader, *file),
-            None => {
-                let Some(file) = self.files.pop() else { return Ok(false) };
-                let all = i64::MIN..i64::MAX;
-                let reader =
-                    RowReader::open(self.store, Table::Rejects, file, self.columns, &all).await?;
-                (&mut self.reader.insert((reader, file)).0, file)
-            }
-        };
+    pub async fn visit_some(&mut self, mut visit: impl FnMut(&RejectView<'_>)) -> LakeResult<bool> {
+        if self.reader.is_none() {
+            let Some(file) = self.files.pop() else { return Ok(false) };
+            let all = i64::MIN..i64::MAX;
+            let reader = RowReader::open(self.store, Table::Rejects, file, self.columns, &all);
+            self.reader = Some((reader.await?, file));
+        }
+        let Some((reader, file)) = &mut self.reader else { return Ok(false) };
         let Some(batch) = reader.next().await? else {
             self.reader = None;
             return Ok(true);
         };
         visit_batch(file, &batch, |row| {
-            if self.latest.get(&row.id).copied().unwrap_or_default() == row.state_number {
+            if self.numbers.get(&row.id).copied().unwrap_or_default() == row.state_number {
                 visit(row);
             }
         })?;

@@ -16,7 +16,7 @@ use crate::job::options::UsageError;
 use crate::store::firehose::{StreamBackup, StreamDescription, StreamTarget};
 
 /// How long records are held before they are delivered, unless told otherwise
-/// (docs.aws.amazon.com/firehose/latest/APIReference/API_BufferingHints.html).
+/// (<https://docs.aws.amazon.com/firehose/latest/APIReference/API_BufferingHints.html>).
 const BUFFER_SECONDS: u64 = 300;
 
 /// How long records that were put directly are kept while S3 cannot be reached
@@ -133,6 +133,20 @@ pub fn derive(uri: &str, description: &StreamDescription) -> anyhow::Result<Deri
     })
 }
 
+impl Derived {
+    /// The places of failed records alone.
+    pub fn failed_places(&self) -> Vec<Place> {
+        let bucket = self.places.first().map_or_else(String::new, |place| place.bucket.clone());
+        let place = |prefix: &String| Place {
+            bucket: bucket.clone(),
+            prefix: prefix.clone(),
+            holds: Holds::Failed,
+            rules: Vec::new(),
+        };
+        self.failed_prefixes.iter().map(place).collect()
+    }
+}
+
 /// A Lambda function's buffer comes before the stream's own.
 fn delivery(description: &StreamDescription, target: &StreamTarget) -> Delivery {
     let buffer = target.buffer_seconds.unwrap_or(BUFFER_SECONDS);
@@ -172,7 +186,8 @@ fn places(target: &StreamTarget, failed: &[String], remarks: &mut Vec<Remark>) -
     prefixes.extend(failed.iter().map(String::as_str));
     let all = prefixes.clone();
     // Of those inside each other only the outermost stays.
-    prefixes.retain(|one| !all.iter().any(|other| one.len() > other.len() && one.starts_with(other)));
+    prefixes
+        .retain(|one| !all.iter().any(|other| one.len() > other.len() && one.starts_with(other)));
     let mut seen = BTreeSet::new();
     prefixes.retain(|one| seen.insert(*one));
     let holds = |prefix: &str| {
@@ -240,7 +255,8 @@ fn of_stream(description: &StreamDescription) -> Vec<Remark> {
     let mut add = |kind, is_trouble, text| remarks.push(Remark { kind, is_trouble, text });
     if description.status != "ACTIVE" {
         let why = description.failure.as_ref().map_or_else(String::new, |why| format!(" ({why})"));
-        let text = format!("the stream is {}{why}: it takes and delivers nothing", description.status);
+        let text =
+            format!("the stream is {}{why}: it takes and delivers nothing", description.status);
         add("not_active", true, text);
     }
     if description.source != DIRECT_PUT {
@@ -253,7 +269,8 @@ fn of_stream(description: &StreamDescription) -> Vec<Remark> {
     }
     if !matches!(description.version.as_str(), "1" | "") {
         let when = description.updated_ms.and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
-        let when = when.map_or_else(String::new, |when| format!(" on {}", when.strftime("%Y-%m-%d")));
+        let when =
+            when.map_or_else(String::new, |when| format!(" on {}", when.strftime("%Y-%m-%d")));
         let text = format!(
             "the stream was changed{when} (version {}), and only its present prefix is told: if objects of \
              before lie elsewhere, give that place too, as --from s3://bucket/prefix",

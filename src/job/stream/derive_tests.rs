@@ -6,7 +6,11 @@ use super::*;
 const T: &str = "!{timestamp:yyyy}/!{timestamp:MM}/!{timestamp:dd}/!{timestamp:HH}/";
 const E: &str = "!{firehose:error-output-type}/";
 
-fn stream(prefix: Option<&str>, errors: Option<&str>, backup: Option<(&str, &str)>) -> StreamDescription {
+fn stream(
+    prefix: Option<&str>,
+    errors: Option<&str>,
+    backup: Option<(&str, &str)>,
+) -> StreamDescription {
     StreamDescription {
         name: "health".into(),
         arn: "arn:aws:firehose:us-east-1:111122223333:deliverystream/health".into(),
@@ -58,7 +62,12 @@ fn every_shape_of_a_stream_gives_the_places_to_read() {
         (None, None, None, "s3://b both; (no_error_prefix); (whole_bucket)"),
         (Some("health/".into()), None, None, "s3://b/health both; (no_error_prefix)"),
         (Some("legacy".into()), None, None, "s3://b/legacy* both; (no_error_prefix)"),
-        (Some("a/legacy".into()), Some(String::new()), None, "s3://b/a/legacy* both; (no_error_prefix)"),
+        (
+            Some("a/legacy".into()),
+            Some(String::new()),
+            None,
+            "s3://b/a/legacy* both; (no_error_prefix)",
+        ),
         // As most people write it.
         (
             Some(both("health/", T)),
@@ -150,7 +159,16 @@ fn every_shape_of_a_stream_gives_the_places_to_read() {
 /// Whatever is configured: no place lies in another, so that no run refuses them.
 #[test]
 fn places_are_never_nested() {
-    let prefixes = ["", "a", "a/", "a/b/", "ab/", "processing-failed/", "!{timestamp:yyyy}/", "a/!{timestamp:yyyy}/"];
+    let prefixes = [
+        "",
+        "a",
+        "a/",
+        "a/b/",
+        "ab/",
+        "processing-failed/",
+        "!{timestamp:yyyy}/",
+        "a/!{timestamp:yyyy}/",
+    ];
     for prefix in prefixes {
         for errors in prefixes {
             for errors in [errors.to_owned(), format!("{errors}{E}"), format!("{errors}{E}{T}")] {

@@ -178,7 +178,7 @@ pub async fn health(options: &HealthOptions<'_>) -> anyhow::Result<Health> {
     let until_ms = options.derived.delivery.likely_until_ms(options.now_ms);
     let since_ms = until_ms - i64::from(options.weeks) * WEEK_HOURS * HOUR_MS;
     let mut listed = Listed::default();
-    for (index, prefix) in scans(options, since_ms) {
+    for (index, prefix) in scans(options.derived, since_ms, options.now_ms) {
         let Some(archive) = options.archives.get(index) else { continue };
         let mut listing = archive.store.list(&prefix);
         while let Some(meta) = listing.try_next().await? {
@@ -191,44 +191,79 @@ pub async fn health(options: &HealthOptions<'_>) -> anyhow::Result<Health> {
 }
 
 /// What to list, by archive: the days of the period where they can be told apart, and failed records.
-fn scans(options: &HealthOptions<'_>, since_ms: i64) -> BTreeSet<(usize, String)> {
-    let places = &options.derived.places;
-    let main = fixed(&options.derived.prefix);
-    let below = |place: &Place, key: &str| {
-        let skipped = place.prefix.len() - place.cut().1.len();
-        key.get(skipped..).map(str::to_owned)
-    };
+fn scans(derived: &Derived, since_ms: i64, now_ms: i64) -> BTreeSet<(usize, String)> {
+    let places = &derived.places;
+    let main = fixed(&derived.prefix);
     let find = |key: &str| {
         let fits = |place: &&Place| key.starts_with(&place.prefix);
-        let found = places.iter().enumerate().find(|(_, place)| fits(place));
-        found.and_then(|(index, place)| Some((index, below(place, key)?)))
+        let (index, place) = places.iter().enumerate().find(|(_, place)| fits(place))?;
+        let skipped = place.prefix.len() - place.cut().1.len();
+        Some((index, key.get(skipped..)?.to_owned()))
     };
-    let whole = |place: &Place| place.cut().1.to_owned();
-    let days = days(options, since_ms);
-    let is_apart = !days.is_empty()
-        && options.derived.failed_prefixes.iter().all(|failed| !main.starts_with(failed.as_str()));
-    let mut scans = BTreeSet::new();
+    let days = days(derived, since_ms, now_ms);
+    let failed = &derived.failed_prefixes;
+    let is_apart = !days.is_empty() && failed.iter().all(|one| !main.starts_with(one.as_str()));
     if is_apart {
-        scans.extend(days.iter().filter_map(|key| find(key)));
-        let failed = options.derived.failed_prefixes.iter();
-        scans.extend(failed.filter_map(|key| find(key)));
-    } else {
-        scans.extend(places.iter().enumerate().map(|(index, place)| (index, whole(place))));
+        return days.iter().chain(failed).filter_map(|key| find(key)).collect();
     }
-    scans
+    let whole = |(index, place): (usize, &Place)| (index, place.cut().1.to_owned());
+    places.iter().enumerate().map(whole).collect()
 }
 
 /// What keys of the period begin with, a day more on both sides; none where days are not put apart.
-fn days(options: &HealthOptions<'_>, since_ms: i64) -> Vec<String> {
+fn days(derived: &Derived, since_ms: i64, now_ms: i64) -> Vec<String> {
     let (mut days, mut at_ms) = (Vec::new(), since_ms - DAY_MS);
-    while at_ms <= options.now_ms + DAY_MS {
+    while at_ms <= now_ms + DAY_MS {
         let Ok(at) = Timestamp::from_millisecond(at_ms) else { return Vec::new() };
-        let day = options.derived.zone.to_datetime(at).date();
-        let Some(prefix) = of_day(&options.derived.prefix, day) else { return Vec::new() };
+        let day = derived.zone.to_datetime(at).date();
+        let Some(prefix) = of_day(&derived.prefix, day) else { return Vec::new() };
         days.push(prefix);
         at_ms += DAY_MS;
     }
     days
+}
+
+/// The object that a stream delivered last: of the last two days, else of all that there are.
+///
+/// # Errors
+/// The store's.
+pub async fn newest(
+    derived: &Derived,
+    archives: &[Archive],
+    now_ms: i64,
+) -> anyhow::Result<Option<String>> {
+    let whole = derived.places.iter().enumerate();
+    let whole = whole.map(|(index, place)| (index, place.cut().1.to_owned())).collect();
+    for scans in [scans(derived, now_ms - DAY_MS, now_ms), whole] {
+        let mut newest: Option<(i64, String)> = None;
+        for (index, prefix) in scans {
+            let (Some(archive), Some(place)) = (archives.get(index), derived.places.get(index))
+            else {
+                continue;
+            };
+            let mut listing = archive.store.list(&prefix);
+            while let Some(meta) = listing.try_next().await? {
+                let at_ms = arrival(&meta.key, meta.last_modified_ms, &derived.zone).at_ms;
+                let is_object = meta.size > 0 && !meta.key.ends_with('/') && !meta.archived;
+                let is_newest = newest.as_ref().is_none_or(|(newest_ms, _)| at_ms > *newest_ms);
+                if is_object && is_newest && failed_kind(derived, place, &meta.key).is_none() {
+                    newest = Some((at_ms, archive.store.uri(&meta.key)));
+                }
+            }
+        }
+        if let Some((_, uri)) = newest {
+            return Ok(Some(uri));
+        }
+    }
+    Ok(None)
+}
+
+/// The kind of failure that an object of a place tells of, by its key below the folder.
+fn failed_kind(derived: &Derived, place: &Place, key: &str) -> Option<String> {
+    let skipped = place.prefix.len() - place.cut().1.len();
+    let whole = format!("{}{key}", place.prefix.get(..skipped).unwrap_or_default());
+    let kind = failure(derived, &whole);
+    kind.or((place.holds == Holds::Failed).then_some("unknown")).map(str::to_owned)
 }
 
 /// The kind of failure that a key tells of; none for what was delivered.
@@ -254,20 +289,16 @@ impl Listed {
             return;
         }
         let Some(place) = options.derived.places.get(index) else { return };
-        let skipped = place.prefix.len() - place.cut().1.len();
-        let key = format!("{}{}", place.prefix.get(..skipped).unwrap_or_default(), meta.key);
         let cell = self.cells.entry(arrival.hour_ms).or_default();
-        let failed = failure(options.derived, &key);
-        let failed = failed.or((place.holds == Holds::Failed).then_some("unknown"));
-        if let Some(kind) = failed {
+        if let Some(kind) = failed_kind(options.derived, place, &meta.key) {
             cell.failed += 1;
-            let records = self.failed.entry(kind.to_owned()).or_default();
+            let records = self.failed.entry(kind.clone()).or_default();
             records.objects += 1;
             records.bytes += meta.size;
             records.newest = text(arrival.at_ms).max(std::mem::take(&mut records.newest));
             if meta.size <= FAILED_OBJECT_BYTES && !meta.archived {
                 let name = (arrival.at_ms, index, meta.key.clone());
-                self.to_read.insert(name, (kind.to_owned(), meta));
+                self.to_read.insert(name, (kind, meta));
             }
             if self.to_read.len() > FAILED_OBJECTS_READ {
                 self.to_read.pop_first();
@@ -307,8 +338,8 @@ impl Listed {
         let hour = |at_ms: i64| {
             let cell = self.cells.get(&at_ms).copied().unwrap_or_default();
             let usual = usual(at_ms);
-            let is_low =
-                usual.is_some_and(|usual| usual >= EXPECTED_MIN && cell.objects as f64 * 4.0 < usual);
+            let is_low = usual
+                .is_some_and(|usual| usual >= EXPECTED_MIN && cell.objects as f64 * 4.0 < usual);
             HealthHour {
                 hour: text(at_ms),
                 objects: cell.objects,
@@ -407,7 +438,10 @@ impl Health {
         }
         let low = self.hours.iter().filter(|hour| hour.is_low && hour.objects > 0).count();
         if low > 0 {
-            add("low", format!("{low} of the last hours had less than a quarter of the usual objects"));
+            add(
+                "low",
+                format!("{low} of the last hours had less than a quarter of the usual objects"),
+            );
         }
         let failed: u64 = self.failed.values().map(|failed| failed.objects).sum();
         if failed > 0 {

@@ -49,7 +49,8 @@ async fn stream(store: &Memory, skip: impl Fn(i64) -> bool) {
 }
 
 async fn look(derived: &Derived, stores: &[Arc<Memory>]) -> Health {
-    let archive = |(place, store): (&Place, &Arc<Memory>)| place.archive(Arc::<Memory>::clone(store));
+    let archive =
+        |(place, store): (&Place, &Arc<Memory>)| place.archive(Arc::<Memory>::clone(store));
     let archives: Vec<Archive> = derived.places.iter().zip(stores).map(archive).collect();
     let options = HealthOptions {
         derived,

@@ -1,6 +1,6 @@
 //! Prefixes of Firehose with expressions in them, `health/!{timestamp:yyyy}/…`.
 //!
-//! In: a prefix as DescribeDeliveryStream tells it. Out: what every key begins with, whatever the
+//! In: a prefix as `DescribeDeliveryStream` tells it. Out: what every key begins with, whatever the
 //! expressions come to. Pure; a prefix that no rule fits gives the shorter text
 //! (docs.aws.amazon.com/firehose/latest/dev/s3-prefixes.html).
 
@@ -64,7 +64,8 @@ fn append(out: &mut String, pattern: &str, day: Date, seen: &mut [bool; 3]) -> b
     let mut rest = pattern;
     while let Some(first) = rest.chars().next() {
         if first == '\'' {
-            let Some((literal, after)) = rest.get(1..).and_then(|rest| rest.split_once('\'')) else {
+            let Some((literal, after)) = rest.get(1..).and_then(|rest| rest.split_once('\''))
+            else {
                 return false;
             };
             out.push_str(if literal.is_empty() { "'" } else { literal });
@@ -117,7 +118,10 @@ mod tests {
     #[test]
     fn kinds_of_failure_are_spelled_out_where_they_come_first() {
         let table: [(&str, Option<[&str; 2]>); 4] = [
-            ("!{firehose:error-output-type}/", Some(["processing-failed/", "format-conversion-failed/"])),
+            (
+                "!{firehose:error-output-type}/",
+                Some(["processing-failed/", "format-conversion-failed/"]),
+            ),
             (
                 "e/!{firehose:error-output-type}-x/!{timestamp:yyyy}/",
                 Some(["e/processing-failed-x/", "e/format-conversion-failed-x/"]),
@@ -142,7 +146,10 @@ mod tests {
             ("h/!{timestamp:yyyy/MM/dd/HH}/", Some("h/2026/11/04/")),
             ("h/!{timestamp:yyyy}/!{timestamp:MM}/!{timestamp:dd}/", Some("h/2026/11/04/")),
             ("h/dt=!{timestamp:yyyy-MM-dd}/hour=!{timestamp:HH}/", Some("h/dt=2026-11-04/hour=")),
-            ("h/!{timestamp:'year='yyyy'/month='MM'/day='dd}/x/", Some("h/year=2026/month=11/day=04/x/")),
+            (
+                "h/!{timestamp:'year='yyyy'/month='MM'/day='dd}/x/",
+                Some("h/year=2026/month=11/day=04/x/"),
+            ),
             ("h/!{timestamp:yyyy}/!{timestamp:MM}/", None),
             ("h/!{timestamp:YYYY/MM/dd}/", None),
             ("h/!{timestamp:yyyy/MM/d}/", None),

@@ -6,8 +6,8 @@
 use aws_sdk_firehose::primitives::DateTime;
 use aws_sdk_firehose::types::{
     BufferingHints, DeliveryStreamDescription, DestinationDescription,
-    ExtendedS3DestinationDescription, Processor, ProcessorParameterName, ProcessorType,
-    S3BackupMode, S3DestinationDescription,
+    ExtendedS3DestinationDescription, ProcessingConfiguration, Processor, ProcessorParameterName,
+    ProcessorType, S3BackupMode, S3DestinationDescription,
 };
 
 /// A stream, as far as it matters to an archive
@@ -126,7 +126,7 @@ fn target(destination: &DestinationDescription) -> Option<StreamTarget> {
 fn extended(s3: &ExtendedS3DestinationDescription) -> StreamTarget {
     let processing = s3.processing_configuration();
     let processing = processing.filter(|processing| processing.enabled() == Some(true));
-    let processors = processing.map(|processing| processing.processors()).unwrap_or_default();
+    let processors = processing.map(ProcessingConfiguration::processors).unwrap_or_default();
     let has_backup = s3.s3_backup_mode() == Some(&S3BackupMode::Enabled);
     let backup = s3.s3_backup_description().filter(|_| has_backup);
     let (buffer_seconds, buffer_mib) = buffer(s3.buffering_hints());
@@ -221,7 +221,9 @@ mod tests {
             .bucket_arn("arn:aws-cn:s3:::old-archive")
             .prefix("health/")
             .compression_format(sdk::CompressionFormat::Gzip)
-            .buffering_hints(BufferingHints::builder().interval_in_seconds(60).size_in_mbs(1).build())
+            .buffering_hints(
+                BufferingHints::builder().interval_in_seconds(60).size_in_mbs(1).build(),
+            )
             .build()
             .unwrap()
     }
@@ -233,7 +235,8 @@ mod tests {
             .parameter_value("90")
             .build()
             .unwrap();
-        let lambda = Processor::builder().r#type(ProcessorType::Lambda).parameters(parameter).build();
+        let lambda =
+            Processor::builder().r#type(ProcessorType::Lambda).parameters(parameter).build();
         let delimiter = Processor::builder().r#type(ProcessorType::AppendDelimiterToRecord).build();
         let s3 = ExtendedS3DestinationDescription::builder()
             .role_arn("r")
@@ -259,7 +262,9 @@ mod tests {
             .s3_backup_description(older())
             .build()
             .unwrap();
-        let both = destination().extended_s3_destination_description(s3).s3_destination_description(older());
+        let both = destination()
+            .extended_s3_destination_description(s3)
+            .s3_destination_description(older());
         let found = described(both.build().unwrap());
         assert_eq!((found.destination, found.status.as_str()), ("s3", "ACTIVE"));
         assert_eq!((found.version.as_str(), found.updated_ms), ("3", Some(1_000)));

@@ -32,7 +32,9 @@ impl Request {
     fn permissions(self) -> &'static str {
         match self {
             Self::Describe => "firehose:DescribeDeliveryStream",
-            Self::Put => "firehose:PutRecordBatch, and kms:GenerateDataKey on the key of an encrypted stream",
+            Self::Put => {
+                "firehose:PutRecordBatch, and kms:GenerateDataKey on the key of an encrypted stream"
+            }
         }
     }
 }
@@ -113,18 +115,16 @@ pub(super) fn explain(request: Request, answer: &Answer, uri: &str) -> StoreErro
     let id = answer.request_id.as_ref().map(|id| format!("request {id}"));
     let code = Some(answer.code.clone()).filter(|code| !code.is_empty());
     let details: Vec<String> = [code, status, id].into_iter().flatten().collect();
-    let mut message = what.to_owned();
-    if !details.is_empty() {
-        message.push_str(&format!(" ({})", details.join(", ")));
-    }
-    let said = answer.message.trim().trim_end_matches('.');
-    if !said.is_empty() {
-        message.push_str(&format!(": {said}"));
-    }
-    if !hint.is_empty() {
-        message.push_str(&format!("; hint: {hint}"));
-    }
-    StoreError::new(kind, request.verb(), uri, message)
+    let details = match &details[..] {
+        [] => String::new(),
+        details => format!(" ({})", details.join(", ")),
+    };
+    let said = match answer.message.trim().trim_end_matches('.') {
+        "" => String::new(),
+        said => format!(": {said}"),
+    };
+    let hint = if hint.is_empty() { hint } else { format!("; hint: {hint}") };
+    StoreError::new(kind, request.verb(), uri, format!("{what}{details}{said}{hint}"))
 }
 
 fn judge(request: Request, answer: &Answer) -> (StoreErrorKind, &'static str, String) {
@@ -142,8 +142,11 @@ fn judge(request: Request, answer: &Answer) -> (StoreErrorKind, &'static str, St
         "ExpiredTokenException" | "ExpiredToken" => {
             (Denied, "the AWS credentials have expired", "sign in again, then run again".to_owned())
         }
-        "UnrecognizedClientException" | "InvalidSignatureException" | "InvalidClientTokenId"
-        | "IncompleteSignature" | "MissingAuthenticationToken" => (
+        "UnrecognizedClientException"
+        | "InvalidSignatureException"
+        | "InvalidClientTokenId"
+        | "IncompleteSignature"
+        | "MissingAuthenticationToken" => (
             Denied,
             "the AWS credentials are not accepted",
             "check the profile, its keys and this machine's clock".to_owned(),
@@ -170,7 +173,8 @@ fn judge(request: Request, answer: &Answer) -> (StoreErrorKind, &'static str, St
         _ if answer.status == 0 => (
             Unavailable,
             "there was no answer",
-            "check the network, the Region and AWS_ENDPOINT_URL_FIREHOSE, then run again".to_owned(),
+            "check the network, the Region and AWS_ENDPOINT_URL_FIREHOSE, then run again"
+                .to_owned(),
         ),
         _ if answer.status >= 500 || answer.status == 429 => {
             (Unavailable, "the server is in trouble", "run again later".to_owned())

@@ -80,7 +80,9 @@ impl StreamAddress {
             Err(StoreError::new(StoreErrorKind::Other, "opening", address, message))
         };
         let Some(rest) = address.strip_prefix(SCHEME) else {
-            return refuse("this is no stream; hint: write firehose://STREAM or firehose://STREAM@REGION");
+            return refuse(
+                "this is no stream; hint: write firehose://STREAM or firehose://STREAM@REGION",
+            );
         };
         let (name, region) = match rest.split_once('@') {
             Some((name, region)) => (name, Some(region)),
@@ -128,7 +130,8 @@ impl Firehose {
         };
         let sdk = load_settings(&options).await;
         let Some(region) = sdk.region().map(Region::as_ref) else {
-            let message = "nothing names a Region; hint: write firehose://STREAM@REGION, or set AWS_REGION";
+            let message =
+                "nothing names a Region; hint: write firehose://STREAM@REGION, or set AWS_REGION";
             let uri = format!("{SCHEME}{}", address.name);
             return Err(StoreError::new(StoreErrorKind::Other, "opening", uri, message));
         };
@@ -185,12 +188,17 @@ impl Firehose {
         let output = output.map_err(|error| explain(Request::Put, &answer(&error), &self.uri))?;
         let told = output.request_responses();
         if told.len() != records.len() {
-            let message =
-                format!("the answer tells of {} records where {} were sent", told.len(), records.len());
+            let message = format!(
+                "the answer tells of {} records where {} were sent",
+                told.len(),
+                records.len()
+            );
             let kind = StoreErrorKind::Unavailable;
             return Err(StoreError::new(kind, Request::Put.verb(), &self.uri, message));
         }
-        let put = |entry: &aws_sdk_firehose::types::PutRecordBatchResponseEntry| match entry.error_code() {
+        let put = |entry: &aws_sdk_firehose::types::PutRecordBatchResponseEntry| match entry
+            .error_code()
+        {
             None | Some("") => Ok(()),
             Some(code) => Err(PutFailure {
                 code: code.to_owned(),

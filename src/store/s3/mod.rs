@@ -37,10 +37,10 @@ use self::answer::{
     read_body, status,
 };
 pub use self::client::S3Options;
-pub(in crate::store) use self::client::{NO_CLEAR_TEXT, NoClearText, load_settings};
 use self::client::{
     ANSWER, ATTEMPTS, COPY, PAUSE, Sent, attempt_limit, backoff, transfer_time, tune,
 };
+pub(in crate::store) use self::client::{NO_CLEAR_TEXT, NoClearText, load_settings};
 use self::error::{Answer, Reached, Request, explain};
 use super::{GetOptions, ObjectMeta, Store, StoreError, StoreErrorKind, StoreResult, uri};
 
