@@ -24,6 +24,8 @@ use crate::program::command;
 /// What becomes of one PutRecordBatch.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Fault {
+    /// All is taken.
+    Take,
     /// Every record whose place is a multiple is not taken for now.
     Every(usize),
     /// The record at this place is never taken.
@@ -99,6 +101,11 @@ impl Server {
             .env("AWS_ENDPOINT_URL_FIREHOSE", &self.address)
             .env("AWS_REGION", "us-east-1")
             .env("AWS_EC2_METADATA_DISABLED", "true")
+            // No setting of the user's own, and none that is missed.
+            .env("AWS_CONFIG_FILE", "/dev/null")
+            .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+            .env_remove("AWS_PROFILE")
+            .env_remove("AWS_ENDPOINT_URL")
             .env("HEALTHTRAIL_PROGRESS", "none");
         if std::env::var_os("AWS_ACCESS_KEY_ID").is_none() {
             command.env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test");

@@ -7,6 +7,7 @@
 //! `records`, and one batch of 4 MiB with its base64; some 300 bytes for each object that is listed.
 
 mod pace;
+mod plan;
 mod records;
 mod send;
 mod state;
@@ -23,11 +24,12 @@ use tokio::sync::mpsc::{Receiver, channel};
 use tokio::task::JoinHandle;
 
 use self::pace::Pace;
+use self::plan::{go_on, list};
 pub use self::records::{Cursor, ErrorRecords};
 use self::records::{Item, Origin, QUEUE, ReadAs, Source, What, read_archives, read_rejects};
 use self::send::Sending;
 use self::state::{Identity, State};
-use crate::archive::discover::{DiscoverOptions, discover};
+use crate::archive::discover::DiscoverOptions;
 use crate::finding::identity::IDENTITY_VERSION;
 use crate::job::options::UsageError;
 use crate::job::plan::{Archive, Hours};
@@ -298,7 +300,7 @@ async fn read(
     };
     match &options.from {
         ReplayFrom::Archives { archives, hours, discover } => {
-            let listed = list(archives, *hours, discover, options, replayed).await?;
+            let listed = list(archives, *hours, discover, &options.progress, replayed).await?;
             let count = listed.len() as u64;
             let sources = match done_until {
                 Some(cursor) => go_on(listed, &cursor),
@@ -335,67 +337,6 @@ async fn read(
             Ok((items, tokio::spawn(reading)))
         }
     }
-}
-
-/// Lists the archives, in the order of the objects' last change: what comes later lies behind.
-async fn list(
-    archives: &[Archive],
-    hours: Hours,
-    options: &DiscoverOptions,
-    replay: &ReplayOptions,
-    replayed: &mut Replayed,
-) -> anyhow::Result<Vec<Source>> {
-    let mut sources = Vec::new();
-    for (index, archive) in archives.iter().enumerate() {
-        let store = &archive.store;
-        let visit = |meta: crate::store::ObjectMeta,
-                     skip: Option<crate::archive::discover::Skip>| {
-            use crate::archive::discover::Skip;
-            Progress::add(&replay.progress.objects_listed, 1);
-            replayed.listed += 1;
-            let is_wanted = matches!(skip, None | Some(Skip::Archived))
-                && hours.contain(options.arrival(&meta).hour_ms);
-            if is_wanted {
-                let uri = store.uri(&meta.key);
-                sources.push(Source { archive: index, meta, uri, from: 0, turns: 0 });
-            } else {
-                replayed.left += 1;
-            }
-        };
-        discover(store.as_ref(), &archive.prefix, options, visit).await?;
-    }
-    sources.sort_unstable_by(|a, b| {
-        let at = |source: &Source| source.meta.last_modified_ms;
-        at(a).cmp(&at(b)).then_with(|| a.uri.cmp(&b.uri))
-    });
-    let (mut moment, mut turns) = (None, 0);
-    for source in &mut sources {
-        let at = Some(source.meta.last_modified_ms);
-        turns = if moment == at { turns + 1 } else { 1 };
-        (moment, source.turns) = (at, turns);
-    }
-    Ok(sources)
-}
-
-/// What is left behind a cursor.
-fn go_on(sources: Vec<Source>, cursor: &Cursor) -> Vec<Source> {
-    let Cursor::Archive { last_modified_ms, object, etag, offset, turns } = cursor else {
-        return sources;
-    };
-    let at = |source: &Source| source.meta.last_modified_ms.cmp(last_modified_ms);
-    let of_moment = sources.iter().filter(|source| at(source).is_eq() && source.uri <= *object);
-    // Others were there then: it cannot be told which of that moment were done.
-    let is_known = of_moment.count() as u64 == *turns;
-    let left = |mut source: Source| {
-        let order = at(&source).then_with(|| {
-            if is_known { source.uri.cmp(object) } else { std::cmp::Ordering::Greater }
-        });
-        if order.is_eq() {
-            source.from = if source.meta.etag == *etag { (*offset)? } else { 0 };
-        }
-        order.is_ge().then_some(source)
-    };
-    sources.into_iter().filter_map(left).collect()
 }
 
 /// What is sent together.
@@ -528,50 +469,5 @@ impl Counts {
         for (reason, count) in other.skipped {
             *self.skipped.entry(reason).or_default() += count;
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::store::ObjectMeta;
-
-    fn source(last_modified_ms: i64, name: &str) -> Source {
-        let meta = ObjectMeta {
-            key: name.to_owned(),
-            size: 1,
-            etag: "e".to_owned(),
-            last_modified_ms,
-            archived: false,
-            sha256: None,
-        };
-        Source { archive: 0, meta, uri: format!("s3://b/{name}"), from: 0, turns: 0 }
-    }
-
-    fn left(sources: &[(i64, &str)], cursor: (i64, &str, &str, Option<u64>, u64)) -> Vec<String> {
-        let sources = sources.iter().map(|(at, name)| source(*at, name)).collect();
-        let (last_modified_ms, name, etag, offset, turns) = cursor;
-        let object = format!("s3://b/{name}");
-        let cursor =
-            Cursor::Archive { last_modified_ms, object, etag: etag.to_owned(), offset, turns };
-        let left = go_on(sources, &cursor).into_iter();
-        left.map(|source| format!("{}+{}", source.meta.key, source.from)).collect()
-    }
-
-    #[test]
-    fn a_replay_goes_on_behind_its_cursor_and_misses_nothing() {
-        let all = [(1, "a"), (2, "b"), (2, "d"), (3, "c")];
-        assert_eq!(left(&all, (2, "b", "e", None, 1)), ["d+0", "c+0"]);
-        assert_eq!(left(&all, (2, "b", "e", Some(7), 1)), ["b+7", "d+0", "c+0"]);
-        assert_eq!(left(&all, (2, "d", "e", None, 2)), ["c+0"]);
-        assert_eq!(left(&all, (3, "c", "e", None, 1)), [""; 0]);
-        // Rewritten within the moment, under the same name: it is another object.
-        assert_eq!(left(&all, (3, "c", "old", Some(3), 1)), ["c+0"]);
-        // One that nobody saw, of the moment that the cursor stands in.
-        let with_late = [(1, "a"), (2, "aa"), (2, "b"), (2, "d"), (3, "c")];
-        assert_eq!(left(&with_late, (2, "b", "e", Some(7), 1)), ["aa+0", "b+0", "d+0", "c+0"]);
-        // The object at the cursor expired.
-        let without = [(1, "a"), (2, "d"), (3, "c")];
-        assert_eq!(left(&without, (2, "b", "e", Some(7), 1)), ["d+0", "c+0"]);
     }
 }
