@@ -9,7 +9,8 @@ const ROOMS: [&str; 8] =
     ["cli", "job", "generate", "report", "lake", "archive", "finding", "store"];
 
 /// A crate or type, and the only files (or folders) of `src` that may name it.
-const OWNED: [(&str, &[&str]); 11] = [
+const OWNED: [(&str, &[&str]); 12] = [
+    ("aws_sdk_firehose", &["store/firehose"]),
     ("aws_sdk_s3", &["store/s3"]),
     ("aws_sdk_sts", &["store/s3"]),
     ("aws_config", &["store/s3"]),

@@ -16,6 +16,8 @@ mod docs;
 mod doctor;
 mod failing;
 mod faults;
+mod firehose;
+mod firehose_server;
 mod foreign;
 mod hostile;
 mod house;

@@ -40,6 +40,21 @@ fn to_ms(local: DateTime, zone: &TimeZone) -> Option<i64> {
 /// `…-<version>-yyyy-MM-dd-HH-mm-ss-<uuid>[extension]`, read from the right, since a stream's name
 /// may hold hyphens and digits.
 fn time_in_name(name: &str) -> Option<DateTime> {
+    let (head, time) = head_and_time(name)?;
+    head.last()?.is_ascii_digit().then_some(())?;
+    civil(&digit_groups(time, b"4-2-2-2-2-2")?)
+}
+
+/// The number of the stream's configuration that an object was written under.
+pub fn version(key: &str) -> Option<u32> {
+    let (head, _) = head_and_time(key.rsplit('/').next().unwrap_or(key))?;
+    let digits = head.rsplit(|byte| *byte == b'-').next()?;
+    let digits = std::str::from_utf8(digits).ok()?;
+    digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
+}
+
+/// What stands before a name's time, without the hyphen between, and the time's text.
+fn head_and_time(name: &str) -> Option<(&[u8], &[u8])> {
     let bytes = name.as_bytes();
     // The last uuid that an extension or the name's end follows.
     let starts = (0..=bytes.len().checked_sub(UUID_LENGTH)?).rev();
@@ -51,11 +66,7 @@ fn time_in_name(name: &str) -> Option<DateTime> {
         }
         let head = bytes.get(..start)?.strip_suffix(b"-")?;
         let time = head.get(head.len().checked_sub(TIME_LENGTH)?..)?;
-        let before = head.get(..head.len() - TIME_LENGTH)?.strip_suffix(b"-")?;
-        if !before.last()?.is_ascii_digit() {
-            return None;
-        }
-        return civil(&digit_groups(time, b"4-2-2-2-2-2")?);
+        return Some((head.get(..head.len() - TIME_LENGTH)?.strip_suffix(b"-")?, time));
     }
     None
 }
@@ -178,6 +189,20 @@ mod tests {
         ];
         for (key, expected) in table {
             assert_eq!(at(&key), expected, "{key}");
+        }
+    }
+
+    #[test]
+    fn the_version_of_a_stream_is_in_the_name() {
+        let table = [
+            (format!("2026/11/24/03/stream-1-2026-11-24-03-59-07-{UUID}.gz"), Some(1)),
+            (format!("my-stream-2-12-2026-11-24-03-59-07-{UUID}"), Some(12)),
+            (format!("x/stream-2026-11-24-03-59-07-{UUID}"), None),
+            (format!("stream-99999999999-2026-11-24-03-59-07-{UUID}"), None),
+            ("2026/11/24/03/data.json".to_owned(), None),
+        ];
+        for (key, expected) in table {
+            assert_eq!(version(&key), expected, "{key}");
         }
     }
 

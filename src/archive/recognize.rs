@@ -79,6 +79,13 @@ pub fn recognize(
     Recognized { envelope, repairs: reader.repairs }
 }
 
+/// What the record held that Firehose could not deliver, if this is what it writes of one; a text says why
+/// that cannot be told.
+pub fn original_record(json: &Json<'_>) -> Option<Result<Vec<u8>, &'static str>> {
+    let raw_data = text(json, "rawData").filter(|_| is_error_record(json))?;
+    Some(BASE64.decode(raw_data).map_err(|_| "the record's `rawData` is no base64"))
+}
+
 /// Whether an object may begin anew inside a broken value. `split` holds the same rules for bytes.
 #[cfg(test)]
 pub(super) fn is_restart(json: &Json<'_>) -> bool {

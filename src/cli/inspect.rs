@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::cells;
 use super::options::{CountArgs, StoreArgs};
+use super::sources::newest_of_stream;
 use super::values::{self, printable, show_bytes};
 use super::{Outcome, printer};
 use crate::archive::arrival::arrival;
@@ -29,7 +30,7 @@ use crate::store::open;
     healthtrail inspect samples/archive/health/2026/11/21/07/by-hand-2026-11-21.json\n  \
     healthtrail inspect --json s3://my-archive/health/2026/11/24/03/stream-1-….gz | jq .documents")]
 pub(super) struct InspectArgs {
-    /// The object: a file or `s3://bucket/key`
+    /// The object: a file, `s3://bucket/key`, or `firehose://STREAM[@REGION]` for the one it delivered last
     #[arg(value_name = "OBJECT")]
     object: String,
 
@@ -82,16 +83,16 @@ pub(super) async fn inspect(args: InspectArgs) -> anyhow::Result<Outcome> {
 }
 
 async fn read(args: &InspectArgs) -> anyhow::Result<Inspected> {
-    let (base, key) = match args.object.rsplit_once('/') {
+    let object = newest_of_stream(&args.object, &args.stores).await?;
+    let (base, key) = match object.rsplit_once('/') {
         Some(("", key)) => ("/", key),
         Some((base, key)) => (base, key),
-        None => (".", args.object.as_str()),
+        None => (".", object.as_str()),
     };
     let store = open(base, &args.stores.archive(base)).await?;
-    let meta =
-        store.head(key).await?.with_context(|| format!("there is no object `{}`", args.object))?;
+    let meta = store.head(key).await?.with_context(|| format!("there is no object `{object}`"))?;
     let bytes = fetch(store.as_ref(), key, meta.size, &meta.etag).await?;
-    let arrival = arrival(&args.object, meta.last_modified_ms, &TimeZone::UTC);
+    let arrival = arrival(&object, meta.last_modified_ms, &TimeZone::UTC);
     let uri = store.uri(key);
     let place = Place {
         object: uri.as_str().into(),
@@ -110,8 +111,7 @@ async fn read(args: &InspectArgs) -> anyhow::Result<Inspected> {
         documents.push(document);
         if rows.bytes() >= BATCH_BYTES_MAX / 2 {
             bail!(
-                "`{}` becomes more rows than can be shown; hint: give a smaller --object-bytes-max",
-                args.object
+                "`{object}` becomes more rows than can be shown; hint: give a smaller --object-bytes-max"
             );
         }
     }

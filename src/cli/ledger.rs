@@ -11,7 +11,8 @@ use globset::{Glob, GlobSetBuilder};
 
 use super::options::StoreArgs;
 use super::progress::{self, ProgressMode};
-use super::run::{archive, cut_variable};
+use super::run::cut_variable;
+use super::sources::sources;
 use super::values::{self, printable, show_bytes, show_count};
 use super::{Outcome, printer};
 use crate::archive::discover::DiscoverOptions;
@@ -143,11 +144,7 @@ pub(super) async fn ledger(args: LedgerArgs) -> anyhow::Result<Outcome> {
 }
 
 async fn archives(from: &[String], stores: &StoreArgs) -> anyhow::Result<Vec<Archive>> {
-    let mut archives = Vec::new();
-    for from in from {
-        archives.push(archive(from, stores).await?);
-    }
-    Ok(archives)
+    Ok(sources(from, stores).await?.archives)
 }
 
 async fn show(args: ShowArgs) -> anyhow::Result<Outcome> {
@@ -292,7 +289,7 @@ fn table(overview: &Overview, by_hour: bool) -> Vec<String> {
 }
 
 /// The first column to the left, all others to the right.
-fn aligned(rows: &[Vec<String>]) -> Vec<String> {
+pub(super) fn aligned(rows: &[Vec<String>]) -> Vec<String> {
     let columns = rows.first().map_or(0, Vec::len);
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column));

@@ -23,9 +23,12 @@ mod rebuild;
 mod redrive;
 mod reference;
 mod rejects;
+mod replay;
 mod report;
 mod run;
+mod sources;
 mod stop;
+mod stream;
 mod values;
 mod verify;
 
@@ -72,7 +75,8 @@ pub enum Outcome {
                   3  done, but something was lost or is wrong: `run` could not read objects or rejected more \
                   than `--rejects-max` allows; `redrive` could not read objects, or they are gone; `verify` \
                   found damage that was not mended; `ledger` knows of objects that wait or of damaged files; \
-                  `doctor` found something that a run would stumble over\n\n\
+                  `doctor` found something that a run would stumble over; `stream` is in trouble; `replay` could \
+                  not send everything\n\n\
                   Each option can be set by the environment variable that its help names."
 )]
 pub struct Cli {
@@ -108,6 +112,8 @@ enum Command {
     Rebuild(rebuild::RebuildArgs),
     Forget(forget::ForgetArgs),
     Ledger(Box<ledger::LedgerArgs>),
+    Stream(Box<stream::StreamArgs>),
+    Replay(Box<replay::ReplayArgs>),
     Doctor(Box<doctor::DoctorArgs>),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
@@ -116,7 +122,10 @@ enum Command {
 impl Command {
     /// A signal leaves nothing to tell of it but that it ended.
     fn only_reads(&self) -> bool {
-        matches!(self, Self::Inspect(_) | Self::Ddl(_) | Self::Report(_) | Self::Rejects(_))
+        matches!(
+            self,
+            Self::Inspect(_) | Self::Ddl(_) | Self::Report(_) | Self::Rejects(_) | Self::Stream(_)
+        )
     }
 }
 
@@ -145,6 +154,9 @@ impl Cli {
             args.cut_variables(m);
         }
         if let (Command::Ledger(args), Some((_, m))) = (&mut cli.command, matches.subcommand()) {
+            args.cut_variables(m);
+        }
+        if let (Command::Replay(args), Some((_, m))) = (&mut cli.command, matches.subcommand()) {
             args.cut_variables(m);
         }
         if let (Command::Redrive(args), Some((_, matches))) =
@@ -195,6 +207,8 @@ impl Cli {
             Command::Doctor(args) => runtime.block_on(doctor::doctor(*args)),
             Command::Completions(args) => completions::completions(&args),
             Command::Man(args) => man::man(&args),
+            Command::Stream(args) => runtime.block_on(stream::stream(*args)),
+            Command::Replay(args) => runtime.block_on(replay::replay(*args)),
         }
     }
 

@@ -13,7 +13,8 @@ use super::ending::{self, MetricsArgs};
 use super::options::{CountArgs, StoreArgs};
 use super::progress::{self, ProgressMode};
 use super::rejects::FilterArgs;
-use super::run::{ProductsArg, archive, memory};
+use super::run::{ProductsArg, memory};
+use super::sources::sources;
 use super::values::{self, printable, show_count};
 use super::{Outcome, printer};
 use crate::archive::discover::DiscoverOptions;
@@ -139,10 +140,7 @@ impl RedriveArgs {
 /// Runs the command.
 pub(super) async fn redrive(args: RedriveArgs) -> anyhow::Result<Outcome> {
     args.metrics.begin(&args.lake, args.json)?;
-    let mut archives = Vec::new();
-    for from in &args.from {
-        archives.push(archive(from, &args.stores).await?);
-    }
+    let archives = sources(&args.from, &args.stores).await?.archives;
     let progress = Arc::new(Progress::default());
     ending::watch(&progress);
     let threads = match args.threads {

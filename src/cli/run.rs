@@ -14,6 +14,7 @@ use jiff::tz::TimeZone;
 use super::ending::{self, MetricsArgs};
 use super::options::{CountArgs, StoreArgs};
 use super::progress::{self, ProgressMode};
+use super::sources::sources;
 use super::values::{self, printable, show_bytes, show_count};
 use super::{Outcome, printer};
 use crate::archive::discover::DiscoverOptions;
@@ -37,10 +38,12 @@ use crate::store::{Store, StoreErrorKind};
 #[command(after_help = "Examples:\n  \
     healthtrail run --from samples/archive --to lake\n  \
     healthtrail run --from s3://my-archive/health --to s3://my-lake/health\n  \
+    healthtrail run --from firehose://health-events@us-east-1 --to s3://my-lake/health --dry-run\n  \
     healthtrail run --from s3://archive-a --from s3://archive-b --to s3://my-lake --products all")]
 pub(super) struct RunArgs {
-    /// Archive to read: a folder or `s3://bucket/prefix`; give it once for each archive
+    /// Archive to read: a folder, `s3://bucket/prefix` or `firehose://STREAM[@REGION]`; give it once for each
     ///
+    /// Of a Firehose stream all that it delivers is read, failed records too; `--dry-run` says where that is.
     /// A `*` at the end takes all keys that begin so, for a Firehose prefix without a slash at its end.
     /// The variable names several with commas between them.
     #[arg(long, value_name = "ARCHIVE", env = "HEALTHTRAIL_FROM", required = true)]
@@ -75,9 +78,9 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "GLOB", env = "HEALTHTRAIL_EXCLUDE", value_parser = values::globs)]
     exclude: Vec<Vec<Glob>>,
 
-    /// Time zone of the times in the keys (Firehose's `CustomTimeZone`)
-    #[arg(long, value_name = "ZONE", env = "HEALTHTRAIL_ZONE", default_value = "UTC", value_parser = values::zone)]
-    zone: TimeZone,
+    /// Time zone of the times in the keys (Firehose's `CustomTimeZone`) [default: the stream's, else `UTC`]
+    #[arg(long, value_name = "ZONE", env = "HEALTHTRAIL_ZONE", value_parser = values::zone)]
+    zone: Option<TimeZone>,
 
     /// End after the wave that is under way when this time has passed: `90m`, `2h`
     #[arg(long, value_name = "TIME", env = "HEALTHTRAIL_DEADLINE", value_parser = values::duration)]
@@ -208,10 +211,9 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<Outcome> {
     if let Some(file) = &args.summary {
         check_writable(file)?;
     }
-    let mut archives = Vec::new();
-    for from in &args.from {
-        archives.push(archive(from, &args.stores).await?);
-    }
+    let sources = sources(&args.from, &args.stores).await?;
+    let zone = sources.zone(args.zone.as_ref())?;
+    let archives = sources.archives.clone();
     let progress = Arc::new(Progress::default());
     ending::watch(&progress);
     let shown = progress::show(args.progress, Arc::clone(&progress));
@@ -221,13 +223,15 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<Outcome> {
             Err(error) if error.kind == StoreErrorKind::NotFound => None,
             opened => Some(opened?),
         };
-        let options = options(&args, archives, lake, Arc::clone(&progress))?;
+        let options = options(&args, archives, lake, zone, Arc::clone(&progress))?;
         let dry_run = job::dry_run(&options).await?;
         drop(shown);
+        sources.print(args.summary.as_deref().is_some_and(is_standard_output))?;
         return print_dry_run(&dry_run, args.summary.as_ref());
     }
     let lake = open(&args.to, &args.stores.lake(&args.to, true)).await?;
-    let options = options(&args, archives, Some(lake), Arc::clone(&progress))?;
+    let options = options(&args, archives, Some(lake), zone, Arc::clone(&progress))?;
+    sources.note_remarks();
     let summary = job::run(&options).await?;
     drop(shown);
     ending::of_run(&summary);
@@ -257,6 +261,7 @@ fn options(
     args: &RunArgs,
     archives: Vec<Archive>,
     lake: Option<Arc<dyn Store>>,
+    zone: TimeZone,
     progress: Arc<Progress>,
 ) -> anyhow::Result<RunOptions> {
     let mut exclude = GlobSetBuilder::new();
@@ -276,7 +281,7 @@ fn options(
             PartitionArg::Month => PartitionBy::Month,
         }),
         hours: Hours { since_ms: args.since, until_ms: args.until },
-        discover: DiscoverOptions { exclude: exclude.build()?, zone: args.zone.clone() },
+        discover: DiscoverOptions { exclude: exclude.build()?, zone },
         deadline: args.deadline,
         threads,
         memory_bytes: args.memory,

@@ -9,6 +9,7 @@ use clap::{ArgMatches, Args};
 use super::ending::{self, MetricsArgs};
 use super::options::StoreArgs;
 use super::progress::{self, ProgressMode};
+use super::sources::sources;
 use super::values::{self, printable, show_bytes, show_count};
 use super::{Outcome, printer, run};
 use crate::job::progress::Progress;
@@ -158,10 +159,7 @@ impl VerifyArgs {
 pub(super) async fn verify(args: VerifyArgs) -> anyhow::Result<Outcome> {
     args.metrics.begin(&args.lake, args.json)?;
     let begun = Instant::now();
-    let mut archives = Vec::new();
-    for from in &args.from {
-        archives.push(run::archive(from, &args.stores).await?);
-    }
+    let archives = sources(&args.from, &args.stores).await?.archives;
     let progress = Arc::new(Progress::default());
     let shown = progress::show(args.progress, Arc::clone(&progress));
     let depth = match (args.quick, args.full) {

@@ -97,7 +97,7 @@ pub struct Hours {
 }
 
 impl Hours {
-    fn contain(self, hour_ms: i64) -> bool {
+    pub(crate) fn contain(self, hour_ms: i64) -> bool {
         self.since_ms.is_none_or(|since| hour_ms >= since)
             && self.until_ms.is_none_or(|until| hour_ms < until)
     }

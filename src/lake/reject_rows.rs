@@ -137,13 +137,7 @@ async fn visit_file(
     let mut reader =
         RowReader::open(store, Table::Rejects, file, columns, &(i64::MIN..i64::MAX)).await?;
     while let Some(batch) = reader.next().await? {
-        let columns = Columns::of(&batch);
-        for row in 0..batch.num_rows() {
-            let view = columns.view(row).ok_or_else(|| {
-                super::LakeError::damaged(&file.key, "has a reject whose id is not 32 hex digits")
-            })?;
-            visit(&view);
-        }
+        visit_batch(file, &batch, &mut *visit)?;
     }
     Ok(())
 }
@@ -155,21 +149,83 @@ pub async fn visit_latest(
     columns: &[&str],
     mut visit: impl FnMut(&RejectView<'_>),
 ) -> LakeResult<()> {
-    // A reject that has no later state than its first is not in it, which are most.
-    let mut latest: IdMap<i32> = IdMap::default();
-    visit_rows(store, files, &["reject_id", "state_number"], |row| {
-        if row.state_number > 0 {
-            let number = latest.entry(row.id).or_default();
-            *number = row.state_number.max(*number);
+    let mut latest = Latest::open(store, files, columns).await?;
+    while latest.visit_some(&mut visit).await? {}
+    Ok(())
+}
+
+/// The rejects of one partition's files, in the state that each has now, some at a time.
+#[derive(Debug)]
+pub struct Latest<'a> {
+    store: &'a dyn Store,
+    /// Those not read yet, the next one last.
+    files: Vec<&'a LedgerFile>,
+    columns: &'a [&'a str],
+    /// A reject that has no later state than its first is not in it, which are most.
+    numbers: IdMap<i32>,
+    reader: Option<(RowReader<'a>, &'a LedgerFile)>,
+}
+
+impl<'a> Latest<'a> {
+    /// Finds out which states are the latest.
+    ///
+    /// # Errors
+    /// The store's, and damage.
+    pub async fn open(
+        store: &'a dyn Store,
+        files: &[&'a LedgerFile],
+        columns: &'a [&'a str],
+    ) -> LakeResult<Self> {
+        let mut numbers: IdMap<i32> = IdMap::default();
+        visit_rows(store, files, &["reject_id", "state_number"], |row| {
+            if row.state_number > 0 {
+                let number = numbers.entry(row.id).or_default();
+                *number = row.state_number.max(*number);
+            }
+        })
+        .await?;
+        let files = files.iter().rev().copied().collect();
+        Ok(Self { store, files, columns, numbers, reader: None })
+    }
+
+    /// Calls `visit` with the next few; `false` after the last.
+    ///
+    /// # Errors
+    /// The store's, and damage.
+    pub async fn visit_some(&mut self, mut visit: impl FnMut(&RejectView<'_>)) -> LakeResult<bool> {
+        if self.reader.is_none() {
+            let Some(file) = self.files.pop() else { return Ok(false) };
+            let all = i64::MIN..i64::MAX;
+            let reader = RowReader::open(self.store, Table::Rejects, file, self.columns, &all);
+            self.reader = Some((reader.await?, file));
         }
-    })
-    .await?;
-    visit_rows(store, files, columns, |row| {
-        if latest.get(&row.id).copied().unwrap_or_default() == row.state_number {
-            visit(row);
-        }
-    })
-    .await
+        let Some((reader, file)) = &mut self.reader else { return Ok(false) };
+        let Some(batch) = reader.next().await? else {
+            self.reader = None;
+            return Ok(true);
+        };
+        visit_batch(file, &batch, |row| {
+            if self.numbers.get(&row.id).copied().unwrap_or_default() == row.state_number {
+                visit(row);
+            }
+        })?;
+        Ok(true)
+    }
+}
+
+fn visit_batch(
+    file: &LedgerFile,
+    batch: &RecordBatch,
+    mut visit: impl FnMut(&RejectView<'_>),
+) -> LakeResult<()> {
+    let columns = Columns::of(batch);
+    for row in 0..batch.num_rows() {
+        let view = columns.view(row).ok_or_else(|| {
+            super::LakeError::damaged(&file.key, "has a reject whose id is not 32 hex digits")
+        })?;
+        visit(&view);
+    }
+    Ok(())
 }
 
 /// The columns of a batch, those that were not read left out.

@@ -8,6 +8,7 @@ mod disk;
 mod facts;
 pub(crate) mod fail_point;
 mod faulty;
+pub mod firehose;
 mod folder;
 #[cfg(feature = "failpoints")]
 mod journal;

@@ -93,7 +93,7 @@ pub struct S3Options {
 }
 
 /// The settings of the default chain: environment, profile, and the machine's role.
-pub(super) async fn load_settings(options: &S3Options) -> SdkConfig {
+pub(in crate::store) async fn load_settings(options: &S3Options) -> SdkConfig {
     // Read from the environment, a value that makes no sense would end the program in the SDK.
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .http_client(tls::client())
@@ -232,7 +232,7 @@ impl ClassifyRetry for PassingStatus {
 /// Whatever setting an address came from: no credentials and no findings in clear text to another
 /// machine. Before the request is signed, so that the error says why and not only that it failed.
 #[derive(Debug)]
-pub(super) struct NoClearText;
+pub(in crate::store) struct NoClearText;
 
 impl Intercept for NoClearText {
     fn name(&self) -> &'static str {

@@ -38,9 +38,17 @@ use self::answer::{
     read_body, status,
 };
 pub use self::client::{Patience, S3Options};
-use self::client::{Sent, attempt_limit, endpoint_url, load_settings, transfer_time, tune};
+pub(in crate::store) use self::client::{NoClearText, load_settings};
+use self::client::{Sent, attempt_limit, endpoint_url, transfer_time, tune};
 use self::error::{Answer, Place, Reached, Request, explain};
+use self::facts::Whereabouts;
+pub(super) use self::facts::identity;
 use self::listing::Listing;
+pub(in crate::store) use self::tls::NO_CLEAR_TEXT;
+use super::{
+    GetOptions, ObjectMeta, Store, StoreError, StoreErrorKind, StoreFacts, StoreResult, sha256_hex,
+    uri,
+};
 
 /// Where a bucket is looked for when nothing names a Region.
 const DEFAULT_REGION: &str = "us-east-1";

@@ -18,7 +18,7 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use crate::store::uri;
 
 /// How an error of this client is known again.
-pub(super) const NO_CLEAR_TEXT: &str = "NoClearText";
+pub(in crate::store) const NO_CLEAR_TEXT: &str = "NoClearText";
 
 /// Where a machine or container is given its role's credentials, by http and by nothing else: EC2
 /// (<https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-data-retrieval.html>), ECS, EKS Pod Identity
