@@ -28,11 +28,11 @@ const AREAS: [(&str, &str, &str); 10] = [
 /// Whoever commits writes and publishes it, whoever reads the log reads it, a repair takes out one that was
 /// altered; `lake/log.rs` and `lake/verify/` test that.
 const LONG_LISTS: [(&[&str], &str); 4] = [
+    (&["run", "redrive", "verify --repair", "forget", "rebuild"], "get head copy-to"),
     (
-        &["run", "redrive", "ledger accept", "verify --repair", "forget", "rebuild"],
-        "get head copy-to",
+        &["run --dry-run", "ddl", "report", "rejects", "ledger", "ledger --from", "ledger accept"],
+        "get",
     ),
-    (&["run --dry-run", "ddl", "report", "rejects", "ledger", "ledger --from"], "get"),
     (&["verify", "verify --deep"], "head get"),
     (&["verify --repair"], "delete"),
 ];

@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use healthtrail::store::{Store, StoreOptions, open};
+use healthtrail::lake::layout::checkpoint_key;
+use healthtrail::store::{GetOptions, Store, StoreOptions, open};
 
 use crate::program::command;
 use crate::proxy::{Asked, Class, Proxy, Reply, Rule};
@@ -87,21 +88,31 @@ impl Walk {
 pub(crate) async fn all(uri: &str, options: &StoreOptions, folder: &Path) -> Vec<Sent> {
     let mut walk = Walk::new(uri, options);
     let (from, lake, rebuilt) = (walk.at("archive"), walk.at("lake"), walk.at("lake-2"));
-    let made = ["generate", "--to", &from, "--objects", "12", "--events", "200", "--days", "3"];
+    let made = ["generate", "--to", &from, "--objects", "20", "--events", "200", "--days", "3"];
     let bad = ["--bad-bytes", "0.05", "--seed", "7", "--compression", "none"];
     walk.run("generate", &[&made[..], &bad].concat(), &[0]);
-    let run = ["run", "--from", &from, "--to", &lake, "--wave-objects", "4"];
+    // What a limit rejects, a redrive makes findings of.
+    let run = ["run", "--from", &from, "--to", &lake, "--wave-objects", "1"];
+    let run = [&run[..], &["--document-bytes-max", "2000"]].concat();
     walk.run("run --dry-run", &[&run[..], &["--dry-run"]].concat(), &[0]);
-    walk.run("run", &run, &[0]);
-    walk.run("run --dry-run", &[&run[..], &["--dry-run"]].concat(), &[0]);
-    walk.run("run", &run, &[0]);
     let direct = open(&lake, options).await.unwrap();
+    // A checkpoint comes after sixteen commits, and takes the place of older ones.
+    for older in [1, 2] {
+        put(direct.as_ref(), &checkpoint_key(older), "no checkpoint").await;
+    }
+    walk.run("run", &run, &[0]);
+    direct.delete(&checkpoint_key(2)).await.unwrap();
+    walk.run("run --dry-run", &[&run[..], &["--dry-run"]].concat(), &[0]);
+    walk.run("run", &run, &[0]);
     let archive = open(&from, options).await.unwrap();
     let object = keys(archive.as_ref(), "").await.remove(0);
     walk.run("inspect", &["inspect", &format!("{from}/{object}")], &[0]);
-    let listed = walk.run("rejects", &["rejects", "--lake", &lake, "--list"], &[0]);
-    let id = listed.split_whitespace().next().expect("the archive has bad bytes").to_owned();
-    walk.run("rejects", &["rejects", "--lake", &lake, "--show", &id], &[0]);
+    let listed = walk.run("rejects", &["rejects", "--lake", &lake, "--list", "--json"], &[0]);
+    let first = listed.lines().next().expect("the archive has bad bytes");
+    let first: serde_json::Value = serde_json::from_str(first).unwrap();
+    let id = first["reject_id"].as_str().unwrap();
+    let rejected = first["source_object"].as_str().unwrap();
+    walk.run("rejects", &["rejects", "--lake", &lake, "--show", id], &[0]);
     walk.run("redrive", &["redrive", "--lake", &lake, "--from", &from], &[0]);
     walk.run("ddl", &["ddl", "--lake", &lake, "--views"], &[0]);
     walk.run("ddl", &["ddl", "--lake", &lake, "--if-changed"], &[0]);
@@ -119,16 +130,18 @@ pub(crate) async fn all(uri: &str, options: &StoreOptions, folder: &Path) -> Vec
         &[&["forget", "--lake", &lake, "--rows", selector], &case[..]].concat(),
         &[0],
     );
-    let object = format!("{from}/{object}");
-    let forget = ["forget", "--lake", &lake, "--objects", &object];
+    let forget = ["forget", "--lake", &lake, "--objects", rejected];
     walk.run("forget", &[&forget[..], &case].concat(), &[0]);
     walk.run("rebuild", &["rebuild", "--lake", &lake, "--to", &rebuilt], &[0]);
     // What came since is merged with what is there, which is taken out.
     let found = keys(archive.as_ref(), "").await;
-    let bytes = archive.get(&found[1], healthtrail::store::GetOptions::default()).await.unwrap();
+    let bytes = archive.get(&found[1], GetOptions::default()).await.unwrap();
     put(archive.as_ref(), &format!("{}-again", found[1]), bytes).await;
-    walk.run("run", &run, &[0]);
-    let forget = ["forget", "--lake", &lake, "--objects", &format!("{from}/{}", found[2])];
+    walk.run("run", &["run", "--from", &from, "--to", &lake], &[0]);
+    let listed = walk.run("rejects", &["rejects", "--lake", &lake, "--list", "--json"], &[0]);
+    let last: serde_json::Value = serde_json::from_str(listed.lines().last().unwrap()).unwrap();
+    let rejected = last["source_object"].as_str().unwrap();
+    let forget = ["forget", "--lake", &lake, "--objects", rejected];
     walk.run("forget", &[&forget[..], &case].concat(), &[0]);
     walk.run("rebuild", &["rebuild", "--lake", &lake, "--to", &rebuilt], &[0]);
     walk.sent
