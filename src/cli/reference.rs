@@ -82,8 +82,8 @@ anew.
 What the AWS SDK reads is meant as AWS documents it: `AWS_PROFILE`, `AWS_REGION`, `AWS_ACCESS_KEY_ID`,
 `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`, `AWS_CONFIG_FILE`, `AWS_SHARED_CREDENTIALS_FILE`, `AWS_ENDPOINT_URL`,
 `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL_STS`, the container's and the instance's role, SSO and `credential_process`.
-Trusted certificates are the system's, or those of `SSL_CERT_FILE` and `SSL_CERT_DIR`. Not read: `AWS_CA_BUNDLE`, and the
-variables that name a proxy. `healthtrail doctor` says which of them are set.
+Trusted certificates are the system's, or those of `SSL_CERT_FILE` and `SSL_CERT_DIR`; `AWS_CA_BUNDLE` is not read. A proxy is
+used as `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` say. `healthtrail doctor` says which of them are set.
 
 | variable | option | commands | default | meaning |
 | --- | --- | --- | --- | --- |

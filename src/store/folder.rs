@@ -17,14 +17,11 @@ use futures::stream::{self, BoxStream, StreamExt};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 
-use super::walk::{Walk, is_temporary};
+use super::walk::{Walk, emptied, is_temporary};
 use super::{
     GetOptions, ObjectMeta, Store, StoreError, StoreErrorKind, StoreResult, clamp_range, uri,
 };
 
-/// Folders below it are removed when their last file is deleted; all others stay.
-const STAGING: &str = "_healthtrail/staging/";
-const DOCTOR: &str = "_healthtrail/doctor/";
 /// How often a folder is made again that another run removes at the same moment.
 const FOLDER_TRIES: u32 = 20;
 /// How many entries a listing may be ahead of its reader.
@@ -214,8 +211,7 @@ impl Store for Folder {
     fn delete<'a>(&'a self, key: &'a str) -> BoxFuture<'a, StoreResult<()>> {
         Box::pin(async move {
             let path = self.path("deleting", key)?;
-            let below = [STAGING, DOCTOR].iter().find_map(|folder| key.strip_prefix(folder));
-            let depth = below.map_or(0, |rest| rest.matches('/').count());
+            let depth = emptied(key);
             io_blocking("deleting", self.uri(key), move || delete_now(&path, depth)).await
         })
     }

@@ -81,6 +81,28 @@ pub(in crate::store) async fn identity(options: &S3Options) -> StoreResult<Ident
 }
 
 impl S3 {
+    /// The bucket's Region, which S3 tells even where it refuses the request
+    /// (<https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadBucket.html>).
+    pub(super) async fn find_region(&self) -> StoreResult<Option<String>> {
+        let request = self.client.head_bucket().bucket(&self.bucket);
+        match request.set_expected_bucket_owner(self.owner()).send().await {
+            Ok(output) => Ok(output.bucket_region().map(str::to_owned)),
+            Err(error) => {
+                let answer = answer(&error);
+                let region = error
+                    .raw_response()
+                    .and_then(|response| response.headers().get("x-amz-bucket-region"))
+                    .map(str::to_owned);
+                match answer.status {
+                    // A HEAD has no body that would tell why. It may need a permission that the
+                    // work itself does not, so the first real request decides and explains.
+                    301 | 400 | 401 | 403 if answer.reached == Reached::Answered => Ok(region),
+                    _ => Err(explain(Request::Open, &answer, &self.base_uri)),
+                }
+            }
+        }
+    }
+
     /// Looks at the bucket once more, for the time of the answer.
     pub(super) async fn find_facts(&self) -> StoreFacts {
         let clock = ServerClock::default();

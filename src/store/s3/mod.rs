@@ -41,7 +41,7 @@ pub use self::client::S3Options;
 use self::client::{
     ANSWER, ATTEMPTS, COPY, PAUSE, Sent, attempt_limit, backoff, load_settings, transfer_time, tune,
 };
-use self::error::{Answer, Reached, Request, explain};
+use self::error::{Answer, Request, explain};
 use self::facts::Place;
 pub(super) use self::facts::identity;
 use super::{
@@ -122,28 +122,6 @@ impl S3 {
             sent,
             bodies_again: AtomicU64::new(0),
             pause,
-        }
-    }
-
-    /// The bucket's Region, which S3 tells even where it refuses the request
-    /// (<https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadBucket.html>).
-    async fn find_region(&self) -> StoreResult<Option<String>> {
-        let request = self.client.head_bucket().bucket(&self.bucket);
-        match request.set_expected_bucket_owner(self.owner()).send().await {
-            Ok(output) => Ok(output.bucket_region().map(str::to_owned)),
-            Err(error) => {
-                let answer = answer(&error);
-                let region = error
-                    .raw_response()
-                    .and_then(|response| response.headers().get("x-amz-bucket-region"))
-                    .map(str::to_owned);
-                match answer.status {
-                    // A HEAD has no body that would tell why. It may need a permission that the
-                    // work itself does not, so the first real request decides and explains.
-                    301 | 400 | 401 | 403 if answer.reached == Reached::Answered => Ok(region),
-                    _ => Err(explain(Request::Open, &answer, &self.base_uri)),
-                }
-            }
         }
     }
 
