@@ -2,6 +2,7 @@
 //! records and links is so.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -90,7 +91,9 @@ fn every_command_that_a_page_shows_is_one_with_options_that_are_there() {
     let mut options: BTreeMap<String, String> = BTreeMap::new();
     let mut wrong = Vec::new();
     let mut count = 0;
-    for (path, page) in pages() {
+    // The reference shows synopses, and is made from the same source.
+    let by_hand = pages().into_iter().filter(|(path, _)| !path.ends_with("reference/cli.md"));
+    for (path, page) in by_hand {
         for command in shown_commands(&page) {
             let of_one = command.split(['|', '>', '#', ';']).next().unwrap();
             let of_one = of_one.split(" && ").next().unwrap();
@@ -227,19 +230,16 @@ fn rounded(value: f64) -> String {
     let digits = value.abs().log10().floor();
     let unit = 10_f64.powf(digits - 1.0);
     let value = (value / unit).round() * unit;
-    let decimals = if digits >= 1.0 { 0 } else { (1.0 - digits) as usize };
+    let decimals = (0..9_u8).find(|decimals| digits + f64::from(*decimals) >= 1.0);
+    let decimals = usize::from(decimals.unwrap_or(9));
     format!("{value:.decimals$}")
 }
 
 #[test]
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "small numbers for people"
-)]
 fn the_table_of_costs_follows_its_own_arithmetic() {
     let mut rows = String::new();
-    for events in [1e4, 1e5, 1e6, 1e7, 1e8] {
+    for count in [10_000, 100_000, 1_000_000, 10_000_000, 100_000_000_u64] {
+        let events = count as f64;
         let (json, archive, lake) = (events * 2.6e3, events * 0.5e3, events * 0.22e3);
         let objects = f64::max(f64::min(8_640.0, events), json / f64::from(5 << 20));
         let gets = objects + 30.0 * 25.0;
@@ -250,7 +250,7 @@ fn the_table_of_costs_follows_its_own_arithmetic() {
         let cells =
             [archive / 1e9, lake / 1e9, objects, gets / 1e3, puts / 1e3, scanned / 1e12, hours];
         let cells: Vec<String> = cells.into_iter().map(rounded).collect();
-        rows.push_str(&format!("| {} | {} |\n", thousands(events as u64), cells.join(" | ")));
+        writeln!(rows, "| {} | {} |", thousands(count), cells.join(" | ")).unwrap();
     }
     let path = project().join("docs/operations.md");
     let page = fs::read_to_string(&path).unwrap();

@@ -87,7 +87,9 @@ fn every_command_has_a_man_page_that_can_be_set() {
     names.sort();
     let help = healthtrail(&["--help"]).stdout;
     let commands = help.split("\n\n").find_map(|part| part.strip_prefix("Commands:\n")).unwrap();
-    for command in commands.lines().filter_map(|line| line.split_whitespace().next()) {
+    let listed = commands.lines().filter_map(|line| line.strip_prefix("  "));
+    let listed = listed.filter(|line| !line.starts_with(' '));
+    for command in listed.filter_map(|line| line.split(' ').next()) {
         let page = format!("healthtrail-{command}.1");
         assert!(command == "help" || names.contains(&page), "{page} is missing: {names:?}");
     }
@@ -97,7 +99,8 @@ fn every_command_has_a_man_page_that_can_be_set() {
         let page = fs::read_to_string(&path).unwrap();
         assert!(page.contains(".TH"), "{name}");
         if has("groff") {
-            let (passed, set, said) = output("groff", &["-man", "-ww", "-Tascii", text(&path)]);
+            let (passed, set, said) =
+                output("groff", &["-k", "-man", "-ww", "-Tutf8", "-P-cbou", text(&path)]);
             assert!(passed && said.is_empty(), "{name}: {said}");
             assert!(set.contains("SYNOPSIS"), "{name}");
         }

@@ -2,6 +2,7 @@
 //! output that the page shows is compared. `UPDATE=1 tests/run tutorial` writes the outputs into the page.
 //! What it installs is there already; `tests/tutorial` installs it too, in a fresh clone.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -87,7 +88,7 @@ fn the_tutorial_can_be_followed_word_by_word() {
     });
     for commands in commands {
         script.push_str(commands);
-        script.push_str(&format!("printf '%s\\n' '{END}'\n"));
+        writeln!(script, "printf '%s\\n' '{END}'").unwrap();
     }
     let program = Path::new(env!("CARGO_BIN_EXE_healthtrail")).parent().unwrap();
     let output = Command::new("sh")

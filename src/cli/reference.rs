@@ -51,7 +51,9 @@ pub fn configuration_reference() -> String {
     let mut page = String::from(CONFIGURATION);
     for (variable, mut uses) in variables {
         uses.sort_by(|one, two| one.0.cmp(&two.0));
-        let Some((_, arg)) = uses.first() else { continue };
+        // Several commands say it in words of their own; `run` is the one that is set up by variables.
+        let of_run = uses.iter().find(|(command, _)| command == "run");
+        let Some((_, arg)) = of_run.or(uses.first()) else { continue };
         let option = arg.get_long().map_or_else(String::new, |long| format!("`--{long}`"));
         let default = defaults(arg).map_or_else(String::new, |default| format!("`{default}`"));
         let commands: Vec<&str> = uses.iter().map(|(command, _)| command.as_str()).collect();
@@ -82,8 +84,8 @@ anew.
 What the AWS SDK reads is meant as AWS documents it: `AWS_PROFILE`, `AWS_REGION`, `AWS_ACCESS_KEY_ID`,
 `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`, `AWS_CONFIG_FILE`, `AWS_SHARED_CREDENTIALS_FILE`, `AWS_ENDPOINT_URL`,
 `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL_STS`, the container's and the instance's role, SSO and `credential_process`.
-Trusted certificates are the system's, or those of `SSL_CERT_FILE` and `SSL_CERT_DIR`. Not read: `AWS_CA_BUNDLE`, and the
-variables that name a proxy. `healthtrail doctor` says which of them are set.
+Trusted certificates are the system's, or those of `SSL_CERT_FILE` and `SSL_CERT_DIR`; `AWS_CA_BUNDLE` is not read. A proxy is
+used as `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` say. `healthtrail doctor` says which of them are set.
 
 | variable | option | commands | default | meaning |
 | --- | --- | --- | --- | --- |

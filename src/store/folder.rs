@@ -21,14 +21,13 @@ use tokio::task::JoinError;
 
 use super::placing::{self, Temporary, in_its_folder, is_missing};
 use super::root::{self, Root};
-use super::walk::{Walk, is_temporary};
+use super::walk::{Walk, emptied, is_temporary};
 use super::{
     GetOptions, ObjectMeta, Store, StoreError, StoreErrorKind, StoreResult, clamp_range, disk, uri,
 };
 
-/// Folders below it are removed when their last file is deleted; all others stay.
+/// What a killed run may have left folders in that are empty once its temporary files are gone.
 const STAGING: &str = "_healthtrail/staging/";
-const DOCTOR: &str = "_healthtrail/doctor/";
 /// How many entries a listing may be ahead of its reader.
 const LIST_AHEAD: usize = 1024;
 /// How much is read at once for a hash.
@@ -224,8 +223,7 @@ impl Store for Folder {
     fn delete<'a>(&'a self, key: &'a str) -> BoxFuture<'a, StoreResult<()>> {
         Box::pin(async move {
             let path = self.path("deleting", key)?;
-            let below = [STAGING, DOCTOR].iter().find_map(|folder| key.strip_prefix(folder));
-            let depth = below.map_or(0, |rest| rest.matches('/').count());
+            let depth = emptied(key);
             let root = Arc::clone(&self.root);
             io_blocking("deleting", self.uri(key), move || {
                 let folder = path.parent().unwrap_or(&root.path);

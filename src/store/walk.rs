@@ -147,3 +147,11 @@ fn is_link(entry: &DirEntry) -> bool {
 fn uri(base_uri: &str, key: &str) -> String {
     format!("{base_uri}/{key}")
 }
+
+/// How many folders above a file are removed with it when they are empty: those of a staging, and of what was
+/// only tried. All others stay.
+pub(super) fn emptied(key: &str) -> usize {
+    let below = |folder: &str| Some(key.strip_prefix(folder)?.matches('/').count());
+    let staged = below("_healthtrail/staging/");
+    staged.or_else(|| Some(below("_healthtrail/doctor/")? + 1)).unwrap_or(0)
+}

@@ -134,15 +134,15 @@ async fn an_open_commit_is_completed_before_the_next_number_is_taken() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_record_whose_reply_was_lost_is_ones_own() {
-    let kinds = [StoreErrorKind::Unavailable, StoreErrorKind::Conflict, StoreErrorKind::Precondition];
+    let kinds =
+        [StoreErrorKind::Unavailable, StoreErrorKind::Conflict, StoreErrorKind::Precondition];
     in_every_place(async |place: Arc<Place>| {
         for (nth, kind) in (0..).zip(kinds) {
             fill_archive(place.archive.as_ref(), 10 * nth..10 * nth + 3).await;
             let before = look(place.bare.as_ref()).await;
             let record = format!("{:010}.json", before.version + 1);
             let fault = Fault::at(1, kind).only("put_new", &record).answer_lost();
-            let faulty: Arc<dyn Store> =
-                Arc::new(Faulty::new(Arc::clone(&place.lake)).with(fault));
+            let faulty: Arc<dyn Store> = Arc::new(Faulty::new(Arc::clone(&place.lake)).with(fault));
             let (slow, gate) = Gate::over(&faulty);
             let mut held = gate.hold(When::After, "put_new", &record);
             let first = start(&place.archive, &slow, 3);
@@ -363,7 +363,12 @@ async fn a_done_mark_without_a_record_stops_everyone() {
         let error = run(&options(&place.archive, &place.lake, 1)).await.unwrap_err();
         let told = format!("{error:#}");
         assert!(told.contains("_healthtrail/log/0000000002.json"), "{}: {told}", place.name);
-        assert_eq!(keys(place.bare.as_ref(), "").await, before, "{}: nothing is written", place.name);
+        assert_eq!(
+            keys(place.bare.as_ref(), "").await,
+            before,
+            "{}: nothing is written",
+            place.name
+        );
     })
     .await;
 }
@@ -420,7 +425,8 @@ async fn a_checkpoint_that_comes_late_is_only_old() {
         let next = run_to_end(&place.archive, &watched, 1).await;
         assert_eq!((next.commits, next.version), (1, 65), "{}", place.name);
         // The newest one was used: no record before it was read.
-        let early = watching.operations().into_iter().any(|one| one.key.ends_with("0000000030.json"));
+        let early =
+            watching.operations().into_iter().any(|one| one.key.ends_with("0000000030.json"));
         assert!(!early, "{}", place.name);
         ends_with(&place, 65 + 3).await;
     })

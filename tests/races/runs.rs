@@ -123,7 +123,8 @@ struct Cell {
 async fn round(ground: &Ground, count: usize, share: Share, seed: u32, cell: &mut Cell) {
     let prefix = format!("{count}-{}-{seed}/", if share == Share::Same { "same" } else { "over" });
     let store = &ground.store;
-    let below: Arc<dyn Store> = Arc::new(Below { inner: Arc::clone(store), prefix: prefix.clone() });
+    let below: Arc<dyn Store> =
+        Arc::new(Below { inner: Arc::clone(store), prefix: prefix.clone() });
     let rows = fill(below.as_ref(), seed).await;
     let told = format!("{} {count} {share:?} {seed}", ground.name);
     let children: Vec<Child> = (0..count)
@@ -171,9 +172,8 @@ async fn count_by_others(ground: &Ground, cell: &Cell) {
     let seen = seen.as_array().unwrap();
     assert_eq!(seen.len(), cell.rounds as usize);
     for reader in ["duckdb", "pyarrow"] {
-        let sum = |name: &str| {
-            seen.iter().map(|lake| lake[reader][name].as_u64().unwrap()).sum::<u64>()
-        };
+        let sum =
+            |name: &str| seen.iter().map(|lake| lake[reader][name].as_u64().unwrap()).sum::<u64>();
         assert_eq!((sum("rows"), sum("ids")), (cell.rows as u64, cell.rows as u64), "{reader}");
     }
 }

@@ -15,6 +15,7 @@ use super::{DoctorOptions, Notes};
 use crate::archive::arrival::arrival;
 use crate::archive::fetch::fetch;
 use crate::archive::read::{ObjectReader, Outcome, ReadOptions};
+use crate::finding::limits::CountLimits;
 use crate::finding::place::Place;
 use crate::finding::product::Products;
 use crate::finding::rows::{BATCH_BYTES_MAX, RowsBuilder};
@@ -133,6 +134,7 @@ async fn sample(
         products: products.unwrap_or(Products::Health),
         object_bytes_max: UNPACKED_BYTES_MAX,
         document_bytes_max: DOCUMENT_BYTES_MAX,
+        counts: CountLimits::DEFAULT,
     };
     let mut reader = ObjectReader::new(Box::new(Cursor::new(bytes)), place, &options);
     let (mut rows, mut rejects) = (RowsBuilder::new(), Vec::new());

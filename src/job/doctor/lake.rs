@@ -23,6 +23,7 @@ use crate::store::{
 };
 
 const HOUR_MS: i64 = 3_600_000;
+const PROBE: &[u8] = b"written by healthtrail doctor, to be deleted at once\n";
 const UNSAFE: &str = "this server does not honour conditional writes: two runs at once would lose data; \
                       use another server, or make sure that never two runs are at work";
 
@@ -51,7 +52,10 @@ pub(super) async fn look_beside(
             probe(notes, place.store.as_ref()).await;
         }
         Ok(None) => notes.refused("open", error),
-        Err(error) => notes.refused("open", &error),
+        Err(error) => {
+            let to_do = "name a place where this user may make folders, or make the folder for him";
+            notes.fail("open", error.to_string(), to_do);
+        }
     }
 }
 
@@ -126,7 +130,10 @@ fn refused(notes: &mut Notes<'_>, check: &'static str, error: &LakeError) {
 async fn probe(notes: &mut Notes<'_>, store: &dyn Store) {
     let folder = format!("{DOCTOR}{:032x}", rand::random::<u128>());
     let (one, two) = (format!("{folder}/one"), format!("{folder}/two"));
-    write_and_read(notes, store, &one).await;
+    if !write(notes, store, &one).await {
+        return;
+    }
+    read(notes, store, &one).await;
     copy(notes, store, &one, &two).await;
     listed(notes, store, &folder).await;
     let mut deleted = Ok(());
@@ -143,15 +150,21 @@ async fn probe(notes: &mut Notes<'_>, store: &dyn Store) {
     }
 }
 
-async fn write_and_read(notes: &mut Notes<'_>, store: &dyn Store, key: &str) {
-    let bytes = Bytes::from_static(b"written by healthtrail doctor, to be deleted at once\n");
-    let sha256 = sha256_hex(&bytes);
-    match store.put_new(key, bytes.clone(), &sha256).await {
-        Ok(()) => notes.ok("put", "it can be written, and what is written is durable"),
-        Err(error) => return notes.refused("put", &error),
+/// Without this nothing else can be tried.
+async fn write(notes: &mut Notes<'_>, store: &dyn Store, key: &str) -> bool {
+    let bytes = Bytes::from_static(PROBE);
+    let written = store.put_new(key, bytes, &sha256_hex(PROBE)).await;
+    match &written {
+        Ok(()) => notes.ok("put", "it can be written"),
+        Err(error) => notes.refused("put", error),
     }
+    written.is_ok()
+}
+
+async fn read(notes: &mut Notes<'_>, store: &dyn Store, key: &str) {
+    let sha256 = sha256_hex(PROBE);
     match store.get(key, GetOptions::default()).await {
-        Ok(read) if read == bytes => notes.ok("get", "what was written is read back"),
+        Ok(read) if read == PROBE => notes.ok("get", "what was written is read back"),
         Ok(_) => notes.fail("get", "other bytes come back than were written", "use another server"),
         Err(error) => notes.refused("get", &error),
     }
@@ -273,7 +286,7 @@ mod tests {
         fn copy_new<'a>(&'a self, from: &'a str, to: &'a str) -> BoxFuture<'a, StoreResult<()>> {
             Box::pin(async move {
                 let whole: Option<Range<u64>> = None;
-                let options = GetOptions { range: whole, if_match: None };
+                let options = GetOptions { range: whole, ..GetOptions::default() };
                 let bytes = self.0.get(from, options).await?;
                 let sha256 = sha256_hex(&bytes);
                 self.0.put(to, bytes, &sha256).await

@@ -7,7 +7,7 @@ use std::fs;
 use super::{DoctorOptions, Notes};
 use crate::job::budget::threads;
 
-/// Variables that name a proxy. The SDK's client uses none.
+/// Variables that name a proxy, which the SDK's client uses.
 const PROXIES: [&str; 6] =
     ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
 /// Variables that name certificates, and are read.
@@ -78,10 +78,14 @@ fn network(notes: &mut Notes<'_>, environment: fn(&str) -> Option<String>) {
     let is_set = |name: &&str| environment(name).is_some_and(|value| !value.is_empty());
     let proxies: Vec<&str> = PROXIES.into_iter().filter(is_set).collect();
     if !proxies.is_empty() {
-        let message = format!("{} is set, and no proxy is used", proxies.join(", "));
-        let to_do = "requests go straight to the servers: reach S3 by a VPC endpoint or NAT; unset it to be rid \
-                     of this line";
-        notes.warn("proxy", message, to_do);
+        // Not what it names: there may be a password in it.
+        let straight = if is_set(&"NO_PROXY") || is_set(&"no_proxy") {
+            "but for what NO_PROXY names"
+        } else {
+            "all of them: NO_PROXY names no exception"
+        };
+        let named = proxies.join(", ");
+        notes.ok("proxy", format!("requests go by way of the proxy of {named}, {straight}"));
     }
     for name in CERTIFICATES.into_iter().filter(is_set) {
         let path = environment(name).unwrap_or_default();
@@ -136,7 +140,7 @@ mod tests {
         }
         let mut diagnosis = Diagnosis::default();
         network(&mut diagnosis.notes("machine"), environment);
-        assert_eq!((diagnosis.warn, diagnosis.fail), (2, 1), "{diagnosis:?}");
+        assert_eq!((diagnosis.ok, diagnosis.warn, diagnosis.fail), (1, 1, 1), "{diagnosis:?}");
         assert!(!format!("{diagnosis:?}").contains("hunter2"));
     }
 }

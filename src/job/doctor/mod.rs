@@ -112,8 +112,8 @@ impl Notes<'_> {
     fn refused(&mut self, check: &'static str, error: &StoreError) {
         let text = error.to_string();
         let (message, hint) = text.split_once("; hint: ").unwrap_or((&text, ""));
-        let hint = (!hint.is_empty()).then(|| hint.to_owned());
-        self.add(check, State::Fail, message.to_owned(), hint);
+        let hint = if hint.is_empty() { "mend that, and run doctor again" } else { hint };
+        self.fail(check, message, hint);
     }
 
     fn add(&mut self, check: &'static str, state: State, message: String, to_do: Option<String>) {

@@ -20,6 +20,7 @@ use crate::archive::fetch::{RangedSource, fetch};
 use crate::archive::recognize::original_record;
 use crate::archive::split::{Piece, SplitLimits, parse};
 use crate::finding::json::{Arena, Json};
+use crate::finding::limits::CountLimits;
 use crate::job::plan::Archive;
 use crate::lake::ledger::Ledger;
 use crate::lake::reject_rows::{
@@ -238,7 +239,10 @@ fn read_object(
     read_as: ReadAs,
     sender: &Sender<Vec<Item>>,
 ) -> std::io::Result<Result<(), Gone>> {
-    let limits = SplitLimits { document_bytes_max: read_as.document_bytes_max };
+    let limits = SplitLimits {
+        document_bytes_max: read_as.document_bytes_max,
+        counts: CountLimits::DEFAULT,
+    };
     let mut documents = Documents::new(body, read_as.object_bytes_max, limits);
     let mut chunks = Chunks { sender, items: Vec::new(), bytes: 0 };
     loop {

@@ -20,6 +20,7 @@ use crate::archive::arrival::{arrival, version};
 use crate::archive::documents::Documents;
 use crate::archive::fetch::fetch;
 use crate::archive::split::{Piece, SplitLimits};
+use crate::finding::limits::CountLimits;
 use crate::job::plan::Archive;
 use crate::job::progress::Progress;
 use crate::store::{ObjectMeta, StoreResult};
@@ -457,7 +458,8 @@ impl Health {
 }
 
 fn documents(bytes: Cursor<bytes::Bytes>) -> u64 {
-    let limits = SplitLimits { document_bytes_max: DOCUMENT_BYTES_MAX };
+    let limits =
+        SplitLimits { document_bytes_max: DOCUMENT_BYTES_MAX, counts: CountLimits::DEFAULT };
     let mut documents = Documents::new(Box::new(bytes), OBJECT_BYTES_MAX, limits);
     let mut count = 0;
     while let Ok(Some(is_document)) =

@@ -18,7 +18,7 @@ use jiff::fmt::rfc2822::DateTimeParser;
 
 use super::answer::answer;
 use super::client::{CONNECT, NoClearText, S3Options, load_settings};
-use super::error::{Answer, Reached, Request, explain};
+use super::error::{Answer, Place, Reached, Request, explain};
 use super::{DEFAULT_REGION, S3};
 use crate::store::facts::{Identity, StoreFacts};
 use crate::store::{StoreError, StoreErrorKind, StoreResult, uri};
@@ -53,7 +53,7 @@ pub(in crate::store) async fn identity(options: &S3Options) -> StoreResult<Ident
     let none = |message: String| {
         let answer = Answer { reached: Reached::NoCredentials, message, ..Answer::missing() };
         let answer = Answer { status: 0, code: String::new(), ..answer };
-        explain(Request::Identify, &answer, &name)
+        explain(Request::Identify, &answer, Place::new(&name, DEFAULT_REGION))
     };
     let provider = sdk.credentials_provider().ok_or_else(|| none(String::new()))?;
     provider.provide_credentials().await.map_err(|error| none(error.to_string()))?;
@@ -76,11 +76,35 @@ pub(in crate::store) async fn identity(options: &S3Options) -> StoreResult<Ident
     let client = aws_sdk_sts::Client::from_conf(config.build());
     match client.get_caller_identity().send().await {
         Ok(who) => Ok(Identity::Arn(who.arn().unwrap_or_default().to_owned())),
-        Err(error) => Err(explain(Request::Identify, &answer(&error), &name)),
+        Err(error) => {
+            Err(explain(Request::Identify, &answer(&error), Place::new(&name, DEFAULT_REGION)))
+        }
     }
 }
 
 impl S3 {
+    /// The bucket's Region, which S3 tells even where it refuses the request
+    /// (<https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadBucket.html>).
+    pub(super) async fn find_region(&self) -> StoreResult<Option<String>> {
+        let request = self.client.head_bucket().bucket(&self.bucket);
+        match request.set_expected_bucket_owner(self.owner()).send().await {
+            Ok(output) => Ok(output.bucket_region().map(str::to_owned)),
+            Err(error) => {
+                let answer = answer(&error);
+                let region = error
+                    .raw_response()
+                    .and_then(|response| response.headers().get("x-amz-bucket-region"))
+                    .map(str::to_owned);
+                match answer.status {
+                    // A HEAD has no body that would tell why. It may need a permission that the
+                    // work itself does not, so the first real request decides and explains.
+                    301 | 400 | 401 | 403 if answer.reached == Reached::Answered => Ok(region),
+                    _ => Err(explain(Request::Open, &answer, self.place(self.base_uri.clone()))),
+                }
+            }
+        }
+    }
+
     /// Looks at the bucket once more, for the time of the answer.
     pub(super) async fn find_facts(&self) -> StoreFacts {
         let clock = ServerClock::default();

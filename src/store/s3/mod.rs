@@ -37,8 +37,8 @@ use self::answer::{
     RESERVED_BYTES_MAX, SHA256, answer, code, head_meta, listed_meta, quote, range_header,
     read_body, status,
 };
-pub use self::client::{Patience, S3Options};
 pub(in crate::store) use self::client::{NoClearText, load_settings};
+pub use self::client::{Patience, S3Options};
 use self::client::{Sent, attempt_limit, endpoint_url, transfer_time, tune};
 use self::error::{Answer, Place, Reached, Request, explain};
 use self::facts::Whereabouts;
@@ -101,7 +101,8 @@ impl S3 {
             region = found;
             store = Self::new(bucket, prefix, options.clone(), builder, &region);
         }
-        store.whereabouts = Whereabouts { region: Some(region), configured, endpoint: endpoint_url };
+        store.whereabouts =
+            Whereabouts { region: Some(region), configured, endpoint: endpoint_url };
         Ok(store)
     }
 
@@ -120,28 +121,6 @@ impl S3 {
             sent,
             bodies_again: AtomicU64::new(0),
             keeps_versions: AtomicBool::new(false),
-        }
-    }
-
-    /// The bucket's Region, which S3 tells even where it refuses the request
-    /// (<https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadBucket.html>).
-    async fn find_region(&self) -> StoreResult<Option<String>> {
-        let request = self.client.head_bucket().bucket(&self.bucket);
-        match request.set_expected_bucket_owner(self.owner()).send().await {
-            Ok(output) => Ok(output.bucket_region().map(str::to_owned)),
-            Err(error) => {
-                let answer = answer(&error);
-                let region = error
-                    .raw_response()
-                    .and_then(|response| response.headers().get("x-amz-bucket-region"))
-                    .map(str::to_owned);
-                match answer.status {
-                    // A HEAD has no body that would tell why. It may need a permission that the
-                    // work itself does not, so the first real request decides and explains.
-                    301 | 400 | 401 | 403 if answer.reached == Reached::Answered => Ok(region),
-                    _ => Err(explain(Request::Open, &answer, self.place(self.base_uri.clone()))),
-                }
-            }
         }
     }
 
