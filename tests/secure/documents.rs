@@ -1,6 +1,7 @@
 //! What is said of a document quotes nothing of it: reasons in words, names of members, places.
 
 use healthtrail::archive::read::{ObjectReader, ReadOptions};
+use healthtrail::finding::limits::CountLimits;
 use healthtrail::finding::place::Place;
 use healthtrail::finding::product::Products;
 use healthtrail::finding::reject::Reject;
@@ -17,6 +18,7 @@ fn read(bytes: &[u8]) -> (Tally, Vec<Reject>) {
         products: Products::All,
         object_bytes_max: 1 << 20,
         document_bytes_max: 1 << 16,
+        counts: CountLimits::DEFAULT,
     };
     let mut reader = ObjectReader::new(Box::new(bytes), place, &options);
     let (mut rows, mut rejects) = (RowsBuilder::new(), Vec::new());

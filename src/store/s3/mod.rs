@@ -40,7 +40,7 @@ use self::answer::{
 pub(in crate::store) use self::client::{NoClearText, load_settings};
 pub use self::client::{Patience, S3Options};
 use self::client::{Sent, attempt_limit, endpoint_url, transfer_time, tune};
-use self::error::{Answer, Place, Reached, Request, explain};
+use self::error::{Answer, Place, Request, explain};
 use self::facts::Whereabouts;
 pub(super) use self::facts::identity;
 use self::listing::Listing;
