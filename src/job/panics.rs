@@ -17,5 +17,8 @@ pub(crate) fn message(panic: &Panic) -> String {
 /// The error that a panic becomes.
 pub(crate) fn error(place: &str, panic: &Panic) -> anyhow::Error {
     let message = message(panic);
-    anyhow::anyhow!("{place} panicked, which is a defect of healthtrail: {message}")
+    anyhow::anyhow!(
+        "{place} panicked, which is a defect of healthtrail: {message}; hint: what was committed is whole, \
+         and the rest is given up; please report it"
+    )
 }

@@ -13,6 +13,10 @@ use super::journal::step;
 
 /// A change that is made next.
 #[derive(Debug, Clone, Copy)]
+#[cfg_attr(
+    not(feature = "failpoints"),
+    expect(dead_code, reason = "only what notes changes down looks into them")
+)]
 pub(super) enum Step<'a> {
     /// A file that was not there.
     Create(&'a Path),
