@@ -66,8 +66,7 @@ impl Stoppable {
         });
         let error = match ended {
             Ended::Ran(Ok(outcome)) => return outcome,
-            Ended::Ran(Err(panic)) => panics::error("the program", &panic)
-                .context("nothing is left half done; it is safe to run the same command again"),
+            Ended::Ran(Err(panic)) => panics::error("the program", &panic),
             Ended::Stopped(signal) => anyhow!(said(signal, &commits, self.only_reads)),
         };
         // Its threads may be at work still, and need not be waited for: the process ends.

@@ -21,5 +21,8 @@ pub(crate) fn go_on(object: &str) -> ! {
 pub(crate) fn error(place: &str, panic: &Panic) -> anyhow::Error {
     let object = panic.downcast_ref::<InObject>();
     let object = object.map(|InObject(object)| format!(" at `{object}`")).unwrap_or_default();
-    anyhow::anyhow!("{place} panicked{object}, which is a defect of healthtrail")
+    anyhow::anyhow!(
+        "{place} panicked{object}, which is a defect of healthtrail; hint: what was committed is whole, and the \
+         rest is given up; please report it"
+    )
 }

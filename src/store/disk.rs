@@ -15,7 +15,7 @@ use super::journal::step;
 #[derive(Debug, Clone, Copy)]
 #[cfg_attr(
     not(feature = "failpoints"),
-    expect(dead_code, reason = "only tests look at what a step is about")
+    expect(dead_code, reason = "only what notes changes down looks into them")
 )]
 pub(super) enum Step<'a> {
     /// A file that was not there.

@@ -156,6 +156,20 @@ impl Drop for MemoryGroup {
     }
 }
 
+/// What is shipped is built without the fail points.
+#[cfg(not(feature = "failpoints"))]
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_shipped_knows_no_fail_points() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = Place::below(folder.path());
+    place.fill().await;
+    let mut command = place.run(&[]);
+    command.env("FAILPOINTS", "run::planned=panic;file::operation=return(kill)");
+    command.env("HEALTHTRAIL_FILE_JOURNAL", folder.path().join("journal"));
+    finish(command).assert_code(0, "all is as ever");
+    assert!(!folder.path().join("journal").exists());
+}
+
 /// A run stays under `--memory` and this much, the program itself and what the system keeps for it.
 const BESIDE_MEMORY: u64 = 64 << 20;
 

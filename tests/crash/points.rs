@@ -4,7 +4,7 @@ use std::process::Command;
 
 use healthtrail::store::FailPoint;
 
-use super::{Ended, KILLED, Lake, Place, finish, tell};
+use super::{Ended, KILLED, Lake, Place, Task, finish, tell};
 
 /// Commits after which a checkpoint is written.
 const CHECKPOINT: u32 = 16;
@@ -119,6 +119,40 @@ async fn a_panic_anywhere_ends_the_run_with_a_message_and_harms_nothing() {
         let names_object = ended.stderr.contains("panicked at `file://");
         assert_eq!(names_object, point == FailPoint::Reading, "{told}: {}", ended.stderr);
         points_of.assert_settled(&place, &told).await;
+    }
+}
+
+/// A panic in a task that fetches an object closed the queue of results, which the run took for the end of
+/// its plan: it ended well, with exit code 0, and had read nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn r024_a_panic_while_an_object_is_fetched_is_not_the_end_of_the_plan() {
+    let points_of = Points::new().await;
+    let place = points_of.place.with_lake(format!("{}-r024", points_of.place.lake));
+    let ended = at(place.run(&[]), FailPoint::Fetching, "2*off->panic");
+    ended.assert_code(1, "two of four objects are fetched");
+    let said = "fetching objects panicked, which is a defect of healthtrail: ";
+    assert!(ended.stderr.contains(said), "{}", ended.stderr);
+    points_of.assert_settled(&place, "run again").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_command_that_writes_finishes_its_commit_at_a_signal() {
+    for task in [Task::Redrive, Task::Forget] {
+        let folder = tempfile::tempdir().unwrap();
+        let place = Place::below(folder.path());
+        place.fill().await;
+        place.prepare(task);
+        let before = place.lake().await.log.len();
+        let ended = at(task.command(&place), FailPoint::BeforeRecord, "1*return(term)");
+        ended.assert_code(1, &format!("{task:?}"));
+        let said = "error: stopped by SIGTERM: 1 commit was made and is whole";
+        assert!(ended.stderr.starts_with(said), "{task:?}: {}", ended.stderr);
+        assert_eq!(
+            place.lake().await.log.len(),
+            before + 2,
+            "{task:?}: a record and its done mark"
+        );
+        finish(task.command(&place)).assert_code(0, "again");
     }
 }
 

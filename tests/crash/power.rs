@@ -330,3 +330,74 @@ async fn power_lost_after_a_crash() {
     }
     tell(format_args!("power lost in {cases} ways after a crash: right"));
 }
+
+/// What the program asked of the system, by `strace`: the name of each change and its last path.
+fn traced(trace: &str, root: &str) -> Vec<(String, String)> {
+    let mut open: BTreeMap<&str, String> = BTreeMap::new();
+    let mut calls = Vec::new();
+    for line in trace.lines() {
+        let (id, call) = line.split_once(char::is_whitespace).unwrap();
+        let call = call.trim_start();
+        if let Some(begun) = call.strip_suffix(" <unfinished ...>") {
+            open.insert(id, begun.to_owned());
+            continue;
+        }
+        let call = match call.split_once(" resumed>") {
+            Some((_, rest)) => open.remove(id).unwrap() + rest,
+            None => call.to_owned(),
+        };
+        if !call.trim_end().ends_with("= 0") {
+            continue;
+        }
+        // `fsync(7</lake/log>)`, `linkat(AT_FDCWD, "/from", AT_FDCWD, "/to", 0)`, `mkdir("/lake", 0777)`
+        let (name, rest) = call.split_once('(').unwrap();
+        let quoted = rest.split(['"', '<', '>']).rfind(|part| part.starts_with('/'));
+        let name = name.trim_end_matches("at2").trim_end_matches("at");
+        let path = quoted.unwrap_or_default();
+        if path.starts_with(root) {
+            calls.push((name.to_owned(), path.to_owned()));
+        }
+    }
+    calls
+}
+
+/// The journal says what it was asked to note; this is what the system was asked to do.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs strace: tests/attack crash"]
+async fn the_changes_that_are_noted_down_are_those_of_the_system() {
+    let matrix = Matrix::new().await;
+    let (place, journal) = matrix.noted("traced");
+    let trace = matrix.folder.path().join("trace");
+    let mut command = Command::new("strace");
+    let calls = "trace=?fsync,?link,?linkat,?rename,?renameat,?renameat2,?mkdir,?mkdirat,?unlink,\
+                 ?unlinkat,?rmdir";
+    command.args(["-f", "-y", "-qq", "-s", "4096", "-e", calls, "-o", trace.to_str().unwrap()]);
+    let inner = place.run(&[]);
+    command.arg(inner.get_program()).args(inner.get_args());
+    Matrix::noting(&mut command, &journal);
+    if Command::new("strace").args(["-qq", "-o", "/dev/null", "true"]).output().is_err() {
+        tell("SKIPPED: there is no strace here");
+        return;
+    }
+    finish(command).assert_code(0, "traced");
+    let name = |step: &str| match step {
+        "sync" | "sync_folder" => Some("fsync"),
+        "make_folder" => Some("mkdir"),
+        "remove" => Some("unlink"),
+        "remove_folder" => Some("rmdir"),
+        "link" => Some("link"),
+        "rename" => Some("rename"),
+        _ => None,
+    };
+    let noted: Vec<(String, String)> = changes(&journal)
+        .into_iter()
+        .filter_map(|change| {
+            let path = change.to.unwrap_or(change.path);
+            Some((name(&change.step)?.to_owned(), path.to_str()?.to_owned()))
+        })
+        .filter(|(_, path)| path.starts_with(&place.lake))
+        .collect();
+    let trace = std::fs::read_to_string(trace).unwrap();
+    assert_eq!(traced(&trace, &place.lake), noted);
+    tell(format_args!("{} changes are as the system saw them", noted.len()));
+}
