@@ -15,6 +15,7 @@ pub mod progress;
 mod reading;
 pub mod rebuild;
 pub mod redrive;
+pub mod register;
 pub mod rejects;
 pub mod run;
 mod salvage;

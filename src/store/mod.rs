@@ -1,11 +1,14 @@
-//! The only door to the outside: folders and S3 buckets behind one trait.
+//! The only door to the outside: folders and S3 buckets behind one trait, and Glue's catalog behind another.
 //!
 //! A store is a flat set of objects under one base (`s3://bucket/prefix` or `file:///folder`). Keys
 //! are relative to the base, with `/` between their segments. All errors name the object and say
 //! what kind of trouble it is; retries happen here and nowhere else.
 
+pub mod catalog;
 mod faulty;
 mod folder;
+#[cfg(feature = "glue")]
+mod glue;
 mod memory;
 mod open;
 mod s3;
