@@ -8,7 +8,9 @@
     reason = "a test that meets something else than it expects has failed"
 )]
 
+mod catalog;
 mod cli;
+mod deploy;
 mod docs;
 mod failing;
 mod foreign;
