@@ -141,8 +141,18 @@ fn what_stands_in_the_way_of_glue_is_said() {
         healthtrail(&[&base, more].concat(), variables)
     };
     let table: [(&[&str], &[(&str, &str)], i32, &str); 5] = [
-        (&["--glue-endpoint-url", "http://glue.example.com"], &[], 2, "plain http goes only to this"),
-        (&[], &[("AWS_ENDPOINT_URL_GLUE", "http://glue.example.com")], 1, "plain http goes only to"),
+        (
+            &["--glue-endpoint-url", "http://glue.example.com"],
+            &[],
+            2,
+            "plain http goes only to this",
+        ),
+        (
+            &[],
+            &[("AWS_ENDPOINT_URL_GLUE", "http://glue.example.com")],
+            1,
+            "plain http goes only to",
+        ),
         (&[], &[("AWS_REGION", "")], 2, "no Region is set; hint: name it (AWS_REGION)"),
         (&["--table-prefix", "Health-"], &[], 2, "a prefix has at most 200 small letters"),
         (&["--table", "views"], &[], 2, "[possible values: findings, rejects]"),

@@ -35,7 +35,8 @@ fn columns_part(table: Table) -> String {
         let quoted = |text: &str| serde_json::to_string(text).unwrap();
         let (name, athena) = (quoted(column.name), quoted(column.athena));
         let comment = quoted(&column.comment);
-        writeln!(part, "            - {{Name: {name}, Type: {athena}, Comment: {comment}}}").unwrap();
+        writeln!(part, "            - {{Name: {name}, Type: {athena}, Comment: {comment}}}")
+            .unwrap();
     }
     part
 }
@@ -64,9 +65,9 @@ fn views_part() -> String {
 
 fn capital(word: &str) -> String {
     let mut letters = word.chars();
-    letters.next().map_or_else(String::new, |first| {
-        first.to_ascii_uppercase().to_string() + letters.as_str()
-    })
+    letters
+        .next()
+        .map_or_else(String::new, |first| first.to_ascii_uppercase().to_string() + letters.as_str())
 }
 
 #[test]
@@ -84,7 +85,10 @@ fn the_template_has_the_programs_own_columns_and_views() {
     if std::env::var_os("UPDATE").is_some() {
         fs::write(&path, &made).unwrap();
     } else {
-        assert!(committed == made, "`UPDATE=1 cargo test deploy` makes deploy/healthtrail.yaml anew");
+        assert!(
+            committed == made,
+            "`UPDATE=1 cargo test deploy` makes deploy/healthtrail.yaml anew"
+        );
     }
 }
 

@@ -1,4 +1,6 @@
-//! `healthtrail register`: the lake's tables in the Glue Data Catalog.
+//! `healthtrail register`, and `run --register`: the lake's tables in the Glue Data Catalog.
+
+use std::sync::Arc;
 
 use anyhow::bail;
 use clap::builder::FalseyValueParser;
@@ -7,10 +9,11 @@ use clap::{Args, ValueEnum};
 use super::options::{CatalogArgs, StoreArgs};
 use super::values::{database, printable, show_count};
 use super::{Outcome, printer};
+use crate::job::options::UsageError;
 use crate::job::register::{RegisterOptions, Registered, RegisteredTable, register as job};
 use crate::lake::layout::Table;
-use crate::store::catalog::open_catalog;
-use crate::store::open;
+use crate::store::catalog::{TableCatalog, open_catalog};
+use crate::store::{Store, open};
 
 /// Notes that are shown; `--json` has them all.
 const NOTES_MAX: usize = 20;
@@ -29,12 +32,14 @@ const NOTES_MAX: usize = 20;
 /// table that was made so is told of its new partitions each time, with or without the option. Views are
 /// Athena's own: run what `healthtrail ddl --views` prints.
 #[derive(Debug, Args)]
-#[command(after_help = "Exit codes: 0 done, or nothing to do; 1 failed, and safe to run again; 2 wrong usage, or \
+#[command(
+    after_help = "Exit codes: 0 done, or nothing to do; 1 failed, and safe to run again; 2 wrong usage, or \
     a table that is none of the lake's, nothing was changed\n\n\
     Examples:\n  \
     healthtrail register --lake s3://my-lake/health --database security --create-database\n  \
     healthtrail register --lake s3://my-lake/health --database security --dry-run\n  \
-    healthtrail register --lake s3://my-lake/health --database security --partitions --table findings")]
+    healthtrail register --lake s3://my-lake/health --database security --partitions --table findings"
+)]
 pub(super) struct RegisterArgs {
     /// The lake: a folder or `s3://bucket/prefix`
     #[arg(long, value_name = "LAKE", env = "HEALTHTRAIL_LAKE")]
@@ -128,8 +133,78 @@ pub(super) async fn register(args: RegisterArgs) -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
+/// What is registered after a run, known to be possible before it.
+pub(super) struct AfterRun {
+    /// As it was typed.
+    lake: String,
+    database: String,
+    prefix: String,
+    catalog: Arc<dyn TableCatalog>,
+}
+
+impl AfterRun {
+    /// None where nothing is to be registered.
+    pub(super) async fn new(
+        database: Option<&String>,
+        lake: &str,
+        catalog: &CatalogArgs,
+        stores: &StoreArgs,
+    ) -> anyhow::Result<Option<Self>> {
+        let Some(database) = database else { return Ok(None) };
+        if !lake.starts_with("s3://") {
+            let why = "`--register` is for a lake on S3, where Athena finds it; for a folder that is \
+                       copied there use `healthtrail register --location`";
+            bail!(UsageError(why.to_owned()));
+        }
+        Ok(Some(Self {
+            lake: lake.to_owned(),
+            database: database.to_owned(),
+            prefix: catalog.table_prefix.clone(),
+            catalog: open_catalog(&catalog.glue(stores)).await?,
+        }))
+    }
+
+    /// Registers both tables, and says so unless `is_quiet`.
+    pub(super) async fn register(self, lake: Arc<dyn Store>, is_quiet: bool) -> anyhow::Result<()> {
+        let options = RegisterOptions {
+            lake,
+            catalog: self.catalog,
+            database: self.database.clone(),
+            location: None,
+            prefix: self.prefix,
+            tables: Table::ALL.to_vec(),
+            partitions: false,
+            create_database: false,
+            force_location: false,
+            dry_run: false,
+        };
+        let registered = job(&options).await.and_then(|registered| {
+            check(&registered)?;
+            Ok(registered)
+        });
+        // Whatever it is, the run itself is done: the exit code is that of a failure, not of wrong usage.
+        let (lake, database) = (self.lake, self.database);
+        let registered =
+            registered.map_err(|error| NotRegistered { lake, database, cause: error.into() })?;
+        print(&registered, is_quiet)
+    }
+}
+
+/// The run is done, and its tables could not be registered.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the run is committed and `{lake}` is safe, but its tables could not be registered in Glue; mend \
+     that and run `healthtrail register --lake {lake} --database {database}`, or leave it to the next run"
+)]
+struct NotRegistered {
+    lake: String,
+    database: String,
+    #[source]
+    cause: Box<dyn std::error::Error + Send + Sync>,
+}
+
 /// Partitions that Glue refused are a failure, told after what was done.
-pub(super) fn check(registered: &Registered) -> anyhow::Result<()> {
+fn check(registered: &Registered) -> anyhow::Result<()> {
     let failed = registered.failed();
     let first = registered.tables.iter().flat_map(|table| &table.partitions_failed).next();
     match first {
@@ -144,14 +219,18 @@ pub(super) fn check(registered: &Registered) -> anyhow::Result<()> {
 }
 
 /// Says what was registered; only the notes with `is_quiet`.
-pub(super) fn print(registered: &Registered, is_quiet: bool) -> anyhow::Result<()> {
+fn print(registered: &Registered, is_quiet: bool) -> anyhow::Result<()> {
     for note in &registered.notes {
         printer::note(format_args!("note: {}", printable(note)));
     }
     for table in &registered.tables {
         for note in table.notes.iter().take(NOTES_MAX) {
             let name = &table.name;
-            printer::note(format_args!("note: `{}.{name}`: {}", registered.database, printable(note)));
+            printer::note(format_args!(
+                "note: `{}.{name}`: {}",
+                registered.database,
+                printable(note)
+            ));
         }
         if table.notes.len() > NOTES_MAX {
             printer::note(format_args!("note: and {} more", table.notes.len() - NOTES_MAX));
@@ -205,11 +284,7 @@ fn describe_table(table: &RegisteredTable) -> Vec<String> {
     }
     if table.partitions_added > 0 {
         let (new, before) = (table.partitions_added, table.partitions_present);
-        parts.push(format!(
-            "{} new partitions beside {}",
-            show_count(new),
-            show_count(before)
-        ));
+        parts.push(format!("{} new partitions beside {}", show_count(new), show_count(before)));
     }
     if table.partitions_failed_count > 0 {
         parts.push(format!("{} partitions failed", show_count(table.partitions_failed_count)));

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use clap::builder::FalseyValueParser;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, ValueEnum};
@@ -13,19 +13,18 @@ use jiff::tz::TimeZone;
 
 use super::options::{CatalogArgs, StoreArgs};
 use super::progress::{self, ProgressMode};
+use super::register::AfterRun;
 use super::values::{self, printable, show_bytes, show_count};
-use super::{Outcome, printer, register};
+use super::{Outcome, printer};
 use crate::archive::discover::DiscoverOptions;
 use crate::finding::product::Products;
 use crate::job::budget::MEMORY_BYTES_MIN;
-use crate::job::options::{RunOptions, UsageError};
+use crate::job::options::RunOptions;
 use crate::job::plan::{Archive, Hours};
 use crate::job::progress::Progress;
-use crate::job::register::{RegisterOptions, register as registered};
 use crate::job::run::{self as job, DryRun};
 use crate::job::summary::Summary;
-use crate::lake::layout::{PartitionBy, Table};
-use crate::store::catalog::{TableCatalog, open_catalog};
+use crate::lake::layout::PartitionBy;
 use crate::store::open;
 use crate::store::{Store, StoreErrorKind};
 
@@ -226,77 +225,17 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<Outcome> {
         drop(shown);
         return print_dry_run(&dry_run, args.summary.as_ref());
     }
-    let register = match &args.register {
-        Some(database) => Some(AfterRun::new(&args, database).await?),
-        None => None,
-    };
+    let register =
+        AfterRun::new(args.register.as_ref(), &args.to, &args.catalog, &args.stores).await?;
     let lake = open(&args.to, &args.stores.lake(&args.to, true)).await?;
     let options = options(&args, archives, Some(Arc::clone(&lake)), Arc::clone(&progress))?;
     let summary = job::run(&options).await?;
     drop(shown);
     print_summary(&summary, &args)?;
     if let Some(register) = register {
-        register.register(lake, &args).await?;
+        register.register(lake, args.summary.as_deref().is_some_and(is_standard_output)).await?;
     }
     Ok(outcome(&summary, args.rejects_max))
-}
-
-/// What is registered after the run, known to be possible before it.
-struct AfterRun {
-    database: String,
-    catalog: Arc<dyn TableCatalog>,
-}
-
-impl AfterRun {
-    async fn new(args: &RunArgs, database: &str) -> anyhow::Result<Self> {
-        if !args.to.starts_with("s3://") {
-            let why = "`--register` is for a lake on S3, where Athena finds it; for a folder that is \
-                       copied there use `healthtrail register --location`";
-            bail!(UsageError(why.to_owned()));
-        }
-        let catalog = open_catalog(&args.catalog.glue(&args.stores)).await?;
-        Ok(Self { database: database.to_owned(), catalog })
-    }
-
-    async fn register(self, lake: Arc<dyn Store>, args: &RunArgs) -> anyhow::Result<()> {
-        let options = RegisterOptions {
-            lake,
-            catalog: self.catalog,
-            database: self.database,
-            location: None,
-            prefix: args.catalog.table_prefix.clone(),
-            tables: Table::ALL.to_vec(),
-            partitions: false,
-            create_database: false,
-            force_location: false,
-            dry_run: false,
-        };
-        let registered = registered(&options).await.and_then(|registered| {
-            register::check(&registered)?;
-            Ok(registered)
-        });
-        // Whatever it is, the run itself is done: the exit code is that of a failure, not of wrong usage.
-        let registered = registered.map_err(|error| NotRegistered {
-            lake: args.to.clone(),
-            database: options.database.clone(),
-            cause: error.into(),
-        })?;
-        let is_quiet = args.summary.as_deref().is_some_and(is_standard_output);
-        register::print(&registered, is_quiet)
-    }
-}
-
-/// The run is done, and its tables could not be registered.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "the run is committed and `{lake}` is safe, but its tables could not be registered in Glue; mend \
-     that and run `healthtrail register --lake {lake} --database {database}`, or leave it to the next run"
-)]
-struct NotRegistered {
-    lake: String,
-    database: String,
-    #[source]
-    cause: Box<dyn std::error::Error + Send + Sync>,
 }
 
 /// `ARCHIVE/` is a folder or all keys below a prefix; `ARCHIVE*` all keys that begin so (Firehose puts

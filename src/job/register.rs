@@ -178,10 +178,7 @@ async fn lake_facts(options: &RegisterOptions) -> anyhow::Result<(LakeFacts, Vec
 }
 
 /// What is to be done, before anything is done.
-async fn plan(
-    options: &RegisterOptions,
-    facts: &LakeFacts,
-) -> anyhow::Result<Vec<(Table, Plan)>> {
+async fn plan(options: &RegisterOptions, facts: &LakeFacts) -> anyhow::Result<Vec<(Table, Plan)>> {
     let mut plans = Vec::new();
     let mut refused = Vec::new();
     for table in &options.tables {

@@ -62,11 +62,7 @@ struct GlueColumn {
 impl PresentTable {
     /// Reads the output of `aws glue get-table`: which of the two tables it is, and what it has. `prefix`
     /// is what their names in the catalog begin with.
-    pub fn from_glue(
-        json: &[u8],
-        by: PartitionBy,
-        prefix: &str,
-    ) -> Result<(Table, Self), String> {
+    pub fn from_glue(json: &[u8], by: PartitionBy, prefix: &str) -> Result<(Table, Self), String> {
         let GetTable { table } = serde_json::from_slice(json)
             .map_err(|error| format!("it is not the output of `aws glue get-table`: {error}"))?;
         let bare = table.name.strip_prefix(prefix);

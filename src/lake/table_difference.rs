@@ -69,7 +69,9 @@ pub fn difference(
         wanted.storage_descriptor.columns.iter().all(|own| own.name != column.name)
     });
     for column in strange {
-        difference.notes.push(format!("column `{}` is none of this version, and stays", column.name));
+        difference
+            .notes
+            .push(format!("column `{}` is none of this version, and stays", column.name));
     }
     compare_parameters(facts, table, &wanted.parameters, present, &mut difference, &mut reasons);
     if reasons.is_empty() { Ok(difference) } else { Err(reasons) }
@@ -78,12 +80,14 @@ pub fn difference(
 /// Whether it is a table of Parquet files at all.
 fn check_kind(present: &CatalogTable, reasons: &mut Vec<String>) {
     if present.is_link {
-        reasons.push("it is a link to a table elsewhere; register in that table's place".to_owned());
+        reasons
+            .push("it is a link to a table elsewhere; register in that table's place".to_owned());
         return;
     }
     let kind = present.table_type.as_deref().unwrap_or("EXTERNAL_TABLE");
     if kind != "EXTERNAL_TABLE" {
-        reasons.push(format!("it is a `{kind}`, no external table; choose another `--table-prefix`"));
+        reasons
+            .push(format!("it is a `{kind}`, no external table; choose another `--table-prefix`"));
     }
     if let Some(format) = present.parameters.get("table_type") {
         reasons.push(format!(
@@ -170,9 +174,9 @@ fn compare_parameters(
                  partitions; set it to `{value}`"
             ));
         } else if !own.eq_ignore_ascii_case(value) {
-            difference.notes.push(format!(
-                "parameter `{name}` is `{own}`, not `{value}`, and stays"
-            ));
+            difference
+                .notes
+                .push(format!("parameter `{name}` is `{own}`, not `{value}`, and stays"));
         }
     }
 }
@@ -231,7 +235,8 @@ mod tests {
         // The range of a day later is another text, and the same for whoever queries.
         let mut later = facts(PartitionBy::Day);
         later.today = "2026-12-31".parse().unwrap();
-        let found = difference(&later, Table::Findings, &table(Catalog::Projection), false).unwrap();
+        let found =
+            difference(&later, Table::Findings, &table(Catalog::Projection), false).unwrap();
         assert!(found.change.is_empty(), "{found:?}");
     }
 

@@ -37,7 +37,10 @@ async fn lake(by: PartitionBy) -> Arc<dyn Store> {
         products: None,
         partition: Some(by),
         hours: Hours { since_ms: None, until_ms: None },
-        discover: DiscoverOptions { exclude: globset::GlobSet::empty(), zone: jiff::tz::TimeZone::UTC },
+        discover: DiscoverOptions {
+            exclude: globset::GlobSet::empty(),
+            zone: jiff::tz::TimeZone::UTC,
+        },
         deadline: None,
         threads: 1,
         memory_bytes: 256 << 20,
@@ -111,7 +114,8 @@ async fn what_ddl_prints_is_what_the_catalog_holds() {
     let options = RegisterOptions { prefix: "health_".into(), ..options(&lake, &catalog) };
     register(&options).await.unwrap();
     let (facts, _) = lake_facts(&options).await.unwrap();
-    for (table, name) in [(Table::Findings, "health_findings"), (Table::Rejects, "health_rejects")] {
+    for (table, name) in [(Table::Findings, "health_findings"), (Table::Rejects, "health_rejects")]
+    {
         let input = facts.table_input(table, Catalog::Projection);
         let held = catalog.holding().tables[&place(name)].clone();
         assert_eq!(held, crate::store::catalog::testing::made(&input));
@@ -250,7 +254,10 @@ async fn nothing_is_written_when_one_table_is_none_of_the_lakes() {
     });
     let before = catalog.holding();
     let said = refusal(&options).await;
-    assert!(said.starts_with("nothing was changed: table `security.rejects`: it lies in"), "{said}");
+    assert!(
+        said.starts_with("nothing was changed: table `security.rejects`: it lies in"),
+        "{said}"
+    );
     assert_eq!(catalog.holding(), before);
     // One table alone may be registered.
     options.tables = vec![Table::Findings];

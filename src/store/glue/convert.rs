@@ -11,7 +11,11 @@ use crate::store::catalog::{
 };
 
 fn column(own: &CatalogColumn) -> Result<sdk::Column, BuildError> {
-    sdk::Column::builder().name(&own.name).r#type(&own.r#type).set_comment(own.comment.clone()).build()
+    sdk::Column::builder()
+        .name(&own.name)
+        .r#type(&own.r#type)
+        .set_comment(own.comment.clone())
+        .build()
 }
 
 fn present_columns(columns: Option<Vec<sdk::Column>>) -> Vec<CatalogColumn> {
