@@ -9,11 +9,12 @@ const ROOMS: [&str; 8] =
     ["cli", "job", "generate", "report", "lake", "archive", "finding", "store"];
 
 /// A crate or type, and the only files (or folders) of `src` that may name it.
-const OWNED: [(&str, &[&str]); 15] = [
+const OWNED: [(&str, &[&str]); 16] = [
     ("aws_sdk_firehose", &["store/firehose"]),
+    ("aws_sdk_glue", &["store/glue"]),
     ("aws_sdk_s3", &["store/s3"]),
     ("aws_sdk_sts", &["store/s3"]),
-    ("aws_config", &["store/s3"]),
+    ("aws_config", &["store/s3", "store/glue"]),
     ("aws_smithy", &["store/s3"]),
     ("aws_types", &["store/s3"]),
     ("flate2", &["archive/unpack", "generate/"]),

@@ -8,10 +8,12 @@
     reason = "a test that meets something else than it expects has failed"
 )]
 
+mod catalog;
 mod cli;
 #[cfg(unix)]
 mod crash;
 mod damaged;
+mod deploy;
 mod docs;
 mod doctor;
 mod failing;

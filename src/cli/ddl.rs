@@ -7,15 +7,15 @@ use anyhow::{Context as _, anyhow, bail};
 use clap::{Args, ValueEnum};
 
 use super::options::StoreArgs;
+use super::values::{database, table_prefix};
 use super::{Outcome, printer};
 use crate::finding::identity::IDENTITY_VERSION;
-use crate::lake::config::LakeConfig;
-use crate::lake::ddl::{Catalog, LakeFacts, check_location};
+use crate::lake::ddl::{Catalog, LakeFacts, athena_location};
 use crate::lake::ddl_changes::{PresentTable, changes};
 use crate::lake::duckdb;
-use crate::lake::layout::{Partition, Table};
+use crate::lake::facts::{Names, facts as lake_facts};
+use crate::lake::layout::Table;
 use crate::lake::ledger::{Ledger, LedgerFile};
-use crate::lake::log::Log;
 use crate::lake::part_columns::part_columns;
 use crate::lake::views::{Engine, VIEWS};
 use crate::store::{Store, open};
@@ -42,6 +42,17 @@ pub(super) struct DdlArgs {
     /// Database of the tables and views [default: the one that the statements are run in]
     #[arg(long, value_name = "NAME", env = "HEALTHTRAIL_DATABASE", value_parser = database)]
     database: Option<String>,
+
+    /// What the names of the tables and views begin with, in a database that others use too: `health_`
+    #[arg(
+        long,
+        value_name = "PREFIX",
+        env = "HEALTHTRAIL_TABLE_PREFIX",
+        default_value = "",
+        hide_default_value = true,
+        value_parser = table_prefix
+    )]
+    table_prefix: String,
 
     /// How Athena learns of the partitions [default: `projection`]
     #[arg(long)]
@@ -92,15 +103,6 @@ enum EngineArg {
     Duckdb,
 }
 
-/// Letters, digits, `_` and `-`: what Glue's databases are called.
-fn database(text: &str) -> Result<String, String> {
-    let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    if text.is_empty() || text.len() > 255 || !text.chars().all(fits) {
-        return Err("a database has 1 to 255 letters, digits, `_` or `-`".to_owned());
-    }
-    Ok(text.to_owned())
-}
-
 /// Runs the command.
 pub(super) async fn ddl(args: DdlArgs) -> anyhow::Result<Outcome> {
     check(&args)?;
@@ -111,7 +113,8 @@ pub(super) async fn ddl(args: DdlArgs) -> anyhow::Result<Outcome> {
         let statements = changed(&args, store.as_ref(), &facts, &ledger).await?;
         print(&statements, args.json)?;
     } else if catalog == CatalogArg::GlueJson {
-        let requests: Vec<_> = Table::ALL.iter().map(|table| facts.glue_table(*table)).collect();
+        let requests = Table::ALL.map(|table| facts.glue_table(table));
+        let requests = requests.into_iter().collect::<Result<Vec<_>, _>>()?;
         printer::data(serde_json::to_string_pretty(&requests)?)?;
     } else {
         print(&statements(&args, &facts, catalog), args.json)?;
@@ -124,6 +127,7 @@ fn check(args: &DdlArgs) -> anyhow::Result<()> {
     if args.engine == EngineArg::Duckdb {
         let athena_only = [
             ("--database", args.database.is_some()),
+            ("--table-prefix", !args.table_prefix.is_empty()),
             ("--catalog", args.catalog.is_some()),
             ("--if-changed", args.if_changed),
         ];
@@ -139,45 +143,29 @@ fn check(args: &DdlArgs) -> anyhow::Result<()> {
 
 /// What the lake is, from its settings and its log.
 async fn facts(args: &DdlArgs, store: &Arc<dyn Store>) -> anyhow::Result<(LakeFacts, Ledger)> {
-    let config = LakeConfig::open(store.as_ref(), IDENTITY_VERSION).await?;
-    let config = config.with_context(|| {
+    let names = Names {
+        location: location(args, store.base_uri())?,
+        database: args.database.clone(),
+        prefix: args.table_prefix.clone(),
+    };
+    let now_ms = jiff::Timestamp::now().as_millisecond();
+    let found = lake_facts(store, names, IDENTITY_VERSION, now_ms).await?;
+    let found = found.with_context(|| {
         format!("there is no lake in `{}`; `healthtrail run` makes one", args.lake)
     })?;
-    let location = location(args, store.base_uri())?;
-    let log = Log::new(Arc::clone(store));
-    let mut ledger = log.load().await?;
-    for note in log.look(&mut ledger).await?.notes {
+    for note in found.notes {
         printer::note(note);
     }
-    let of = |table: Table| {
-        let files = ledger.all_files().filter(|(own, ..)| *own == table);
-        files.map(|(_, partition, _)| partition).collect()
-    };
-    let facts = LakeFacts {
-        location,
-        database: args.database.clone(),
-        by: config.partition,
-        partitions: Table::ALL.map(of),
-        today: Partition::of(jiff::Timestamp::now().as_millisecond(), config.partition),
-    };
-    Ok((facts, ledger))
+    Ok((found.facts, found.ledger))
 }
 
 fn location(args: &DdlArgs, base: &str) -> anyhow::Result<String> {
     let given = args.location.as_deref();
-    let location = given.unwrap_or(base).trim_end_matches('/');
     if args.engine == EngineArg::Duckdb {
+        let location = given.unwrap_or(base).trim_end_matches('/');
         return Ok(location.strip_prefix("file://").unwrap_or(location).to_owned());
     }
-    if given.is_none() && !base.starts_with("s3://") {
-        bail!(
-            "Athena reads from S3, and the lake is the folder `{}`; say where its files will lie \
-             with `--location s3://bucket/prefix`",
-            args.lake
-        );
-    }
-    check_location(location).map_err(|why| anyhow!("the tables cannot point to a place: {why}"))?;
-    Ok(location.to_owned())
+    athena_location(given, base).map_err(|why| anyhow!(why))
 }
 
 /// Tables, partitions and views.
@@ -205,7 +193,7 @@ fn statements(args: &DdlArgs, facts: &LakeFacts, catalog: CatalogArg) -> Vec<Str
     };
     if args.views {
         let database = facts.database.as_deref();
-        statements.extend(VIEWS.iter().map(|view| view.create(engine, database)));
+        statements.extend(VIEWS.iter().map(|view| view.create(engine, database, &facts.prefix)));
     }
     statements
 }
@@ -222,7 +210,9 @@ async fn changed(
         let told = || format!("reading `{}`", file.display());
         let json = std::fs::read(file).with_context(told)?;
         present.push(
-            PresentTable::from_glue(&json, facts.by).map_err(|e| anyhow!(e)).with_context(told)?,
+            PresentTable::from_glue(&json, facts.by, &facts.prefix)
+                .map_err(|e| anyhow!(e))
+                .with_context(told)?,
         );
     }
     let mut statements = Vec::new();

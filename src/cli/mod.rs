@@ -22,6 +22,7 @@ mod progress;
 mod rebuild;
 mod redrive;
 mod reference;
+mod register;
 mod rejects;
 mod replay;
 mod report;
@@ -109,6 +110,7 @@ enum Command {
     Verify(Box<verify::VerifyArgs>),
     Rejects(Box<rejects::RejectsArgs>),
     Redrive(Box<redrive::RedriveArgs>),
+    Register(Box<register::RegisterArgs>),
     Rebuild(rebuild::RebuildArgs),
     Forget(forget::ForgetArgs),
     Ledger(Box<ledger::LedgerArgs>),
@@ -201,6 +203,7 @@ impl Cli {
             Command::Verify(args) => runtime.block_on(verify::verify(*args)),
             Command::Rejects(args) => runtime.block_on(rejects::rejects(*args)),
             Command::Redrive(args) => runtime.block_on(redrive::redrive(*args)),
+            Command::Register(args) => runtime.block_on(register::register(*args)),
             Command::Rebuild(args) => runtime.block_on(rebuild::rebuild(args)),
             Command::Forget(args) => runtime.block_on(forget::forget(args)),
             Command::Ledger(args) => runtime.block_on(ledger::ledger(*args)),

@@ -6,7 +6,9 @@ use clap::Args;
 use clap::builder::{FalseyValueParser, RangedU64ValueParser};
 use clap::value_parser;
 
+use super::values::table_prefix;
 use crate::finding::limits::{CountLimits, DEPTH_MAX, ENTITIES_MAX, ZIP_ENTRIES_MAX};
+use crate::store::catalog::GlueOptions;
 use crate::store::{Patience, S3Options, StoreOptions};
 
 /// How to reach the stores.
@@ -128,6 +130,39 @@ impl StoreArgs {
         });
         let any = self.expected_bucket_owner.iter().find(|entry| !entry.contains('='));
         named.or(any.map(String::as_str)).map(str::to_owned)
+    }
+}
+
+/// How to reach the Glue Data Catalog, and what the tables are called there.
+#[derive(Debug, Clone, Args)]
+pub(super) struct CatalogArgs {
+    /// What the names of the tables begin with, in a database that others use too: `health_`
+    #[arg(
+        long,
+        value_name = "PREFIX",
+        env = "HEALTHTRAIL_TABLE_PREFIX",
+        default_value = "",
+        hide_default_value = true,
+        value_parser = table_prefix,
+        help_heading = "Glue"
+    )]
+    pub(super) table_prefix: String,
+
+    /// Address of a Glue other than the Region's own, such as a VPC endpoint's
+    ///
+    /// Plain http only for loopback hosts. The Region is that of the environment or profile (`AWS_REGION`),
+    /// the credentials are those that write the lake (`--lake-profile`).
+    #[arg(long, value_name = "URL", env = "HEALTHTRAIL_GLUE_ENDPOINT_URL", help_heading = "Glue")]
+    pub(super) glue_endpoint_url: Option<String>,
+}
+
+impl CatalogArgs {
+    /// Options to reach the catalog with the lake's credentials.
+    pub(super) fn glue(&self, stores: &StoreArgs) -> GlueOptions {
+        GlueOptions {
+            endpoint_url: self.glue_endpoint_url.clone(),
+            profile: stores.lake_profile.clone(),
+        }
     }
 }
 

@@ -12,8 +12,9 @@ use globset::{Glob, GlobSetBuilder};
 use jiff::tz::TimeZone;
 
 use super::ending::{self, MetricsArgs};
-use super::options::{CountArgs, StoreArgs};
+use super::options::{CatalogArgs, CountArgs, StoreArgs};
 use super::progress::{self, ProgressMode};
+use super::register::AfterRun;
 use super::sources::sources;
 use super::values::{self, printable, show_bytes, show_count};
 use super::{Outcome, printer};
@@ -140,6 +141,22 @@ pub(super) struct RunArgs {
     #[arg(long, env = "HEALTHTRAIL_PROGRESS", default_value = "auto")]
     progress: ProgressMode,
 
+    /// Register the lake's tables in this database of the Glue Data Catalog after the last commit
+    ///
+    /// As `healthtrail register` does, which see. Where that fails, the run ends with exit code 1: what it
+    /// read is committed all the same, and the lake is safe.
+    #[arg(
+        long,
+        value_name = "DATABASE",
+        env = "HEALTHTRAIL_REGISTER",
+        value_parser = values::database,
+        help_heading = "Glue"
+    )]
+    register: Option<String>,
+
+    #[command(flatten)]
+    catalog: CatalogArgs,
+
     #[command(flatten)]
     metrics: MetricsArgs,
 
@@ -229,13 +246,18 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<Outcome> {
         sources.print(args.summary.as_deref().is_some_and(is_standard_output))?;
         return print_dry_run(&dry_run, args.summary.as_ref());
     }
+    let register =
+        AfterRun::new(args.register.as_ref(), &args.to, &args.catalog, &args.stores).await?;
     let lake = open(&args.to, &args.stores.lake(&args.to, true)).await?;
-    let options = options(&args, archives, Some(lake), zone, Arc::clone(&progress))?;
+    let options = options(&args, archives, Some(Arc::clone(&lake)), zone, Arc::clone(&progress))?;
     sources.note_remarks();
     let summary = job::run(&options).await?;
     drop(shown);
     ending::of_run(&summary);
     print_summary(&summary, &args)?;
+    if let Some(register) = register {
+        register.register(lake, args.summary.as_deref().is_some_and(is_standard_output)).await?;
+    }
     Ok(outcome(&summary, args.rejects_max))
 }
 

@@ -87,6 +87,24 @@ pub(super) fn zone(text: &str) -> Result<TimeZone, String> {
         .map_err(|_| format!("`{text}` is no time zone; write it as `UTC` or `Europe/Berlin`"))
 }
 
+/// Letters, digits, `_` and `-`: what Glue's databases are called.
+pub(super) fn database(text: &str) -> Result<String, String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    if text.is_empty() || text.len() > 255 || !text.chars().all(fits) {
+        return Err("a database has 1 to 255 letters, digits, `_` or `-`".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+/// What the names of tables begin with; Glue folds capitals, so they are refused.
+pub(super) fn table_prefix(text: &str) -> Result<String, String> {
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    if text.len() > 200 || !text.chars().all(fits) {
+        return Err("a prefix has at most 200 small letters, digits or `_`".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
 /// A share between 0 and 1.
 pub(super) fn share(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {

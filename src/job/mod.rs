@@ -18,6 +18,7 @@ pub mod progress;
 mod reading;
 pub mod rebuild;
 pub mod redrive;
+pub mod register;
 pub mod rejects;
 pub mod replay;
 pub mod run;

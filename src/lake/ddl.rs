@@ -5,21 +5,22 @@
 //! of partition projection never end before the lake's newest partition, because Athena gives no rows
 //! and no error beyond them. Bound: a statement stays below Athena's limit for a query's text.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::layout::{Partition, PartitionBy, Table};
 use super::rejects;
 use crate::finding::columns;
+use crate::store::catalog::{CatalogColumn, SerdeInfo, StorageDescriptor, TableInput};
 
 /// Bytes of one statement that registers partitions; Athena takes 262,144 (Athena service quotas).
 const STATEMENT_BYTES_MAX: usize = 200_000;
 /// Days or months that projected partitions reach beyond today: for rows whose only clock lies ahead.
 const HEADROOM: [(PartitionBy, i64); 2] = [(PartitionBy::Day, 30), (PartitionBy::Month, 2)];
 
-const SERDE: &str = "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe";
+pub(super) const SERDE: &str = "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe";
 const INPUT_FORMAT: &str = "org.apache.hadoop.hive.ql.io.parquet.MapredParquetInputFormat";
 const OUTPUT_FORMAT: &str = "org.apache.hadoop.hive.ql.io.parquet.MapredParquetOutputFormat";
 
@@ -30,6 +31,8 @@ pub struct LakeFacts {
     pub location: String,
     /// The database of its tables; none for the one that the statements are run in.
     pub database: Option<String>,
+    /// What the names of its tables and views in the database begin with; mostly nothing.
+    pub prefix: String,
     /// What a partition is.
     pub by: PartitionBy,
     /// The partitions of each table, those of [`Table::ALL`] in their order.
@@ -101,6 +104,20 @@ pub fn check_location(location: &str) -> Result<(), String> {
     Err(format!("`{location}` {wrong}"))
 }
 
+/// Where Athena finds a lake's files: the place that was given, else the lake's own.
+pub fn athena_location(given: Option<&str>, base: &str) -> Result<String, String> {
+    if given.is_none() && !base.starts_with("s3://") {
+        return Err(format!(
+            "Athena reads from S3, and the lake is the folder `{}`; say where its files will lie with \
+             `--location s3://bucket/prefix`",
+            base.strip_prefix("file://").unwrap_or(base)
+        ));
+    }
+    let location = given.unwrap_or(base).trim_end_matches('/');
+    check_location(location).map_err(|why| format!("the tables cannot point to a place: {why}"))?;
+    Ok(location.to_owned())
+}
+
 /// A name in quotes of this kind, which are doubled inside it.
 pub(super) fn quote_name(name: &str, quote: char) -> String {
     format!("{quote}{}{quote}", name.replace(quote, &format!("{quote}{quote}")))
@@ -119,6 +136,11 @@ impl LakeFacts {
             Table::Findings => findings,
             Table::Rejects => rejects,
         }
+    }
+
+    /// The partitions of a table, in order.
+    pub fn partitions_of(&self, table: Table) -> impl Iterator<Item = Partition> {
+        self.partitions(table).iter().copied()
     }
 
     /// The table's first and newest partition; those of the whole lake, or today, where it has none.
@@ -149,11 +171,21 @@ impl LakeFacts {
 
     /// The table as Athena's DDL names it.
     pub(super) fn table_name(&self, table: Table) -> String {
-        let name = quote_name(table.name(), '`');
+        let name = quote_name(&self.bare_name(table), '`');
         match &self.database {
             Some(database) => format!("{}.{name}", quote_name(database, '`')),
             None => name,
         }
+    }
+
+    /// The table's name inside its database.
+    pub fn bare_name(&self, table: Table) -> String {
+        format!("{}{}", self.prefix, table.name())
+    }
+
+    /// Where the files of a partition lie.
+    pub fn partition_location(&self, table: Table, partition: Partition) -> String {
+        format!("{}{}={partition}/", self.table_location(table), self.by.column())
     }
 
     fn table_location(&self, table: Table) -> String {
@@ -221,7 +253,7 @@ impl LakeFacts {
         let key = self.by.column();
         let mut statements: Vec<String> = Vec::new();
         for partition in self.partitions(table) {
-            let location = format!("{}{key}={partition}/", self.table_location(table));
+            let location = self.partition_location(table, *partition);
             let line = format!(
                 "\n  PARTITION ({} = '{partition}') LOCATION {}",
                 quote_name(key, '`'),
@@ -237,42 +269,50 @@ impl LakeFacts {
         statements
     }
 
-    /// What Glue's `CreateTable` takes, with projected partitions.
-    pub fn glue_table(&self, table: Table) -> Value {
-        let column = |name: &str, athena: &str, comment: &str| json!({"Name": name, "Type": athena, "Comment": comment});
-        let mut parameters = Map::new();
-        for (name, value) in [("EXTERNAL", "TRUE"), ("classification", "parquet")] {
-            parameters.insert(name.to_owned(), Value::from(value));
-        }
-        for (name, value) in self.properties(table, Catalog::Projection) {
-            parameters.insert(name, Value::from(value));
-        }
-        let columns: Vec<Value> =
-            columns(table).iter().map(|c| column(c.name, c.athena, &c.comment)).collect();
+    /// The request of Glue's `CreateTable`, with projected partitions.
+    pub fn glue_table(&self, table: Table) -> serde_json::Result<Value> {
         let mut request = Map::new();
         if let Some(database) = &self.database {
             request.insert("DatabaseName".to_owned(), Value::from(database.as_str()));
         }
+        let input = serde_json::to_value(self.table_input(table, Catalog::Projection))?;
+        request.insert("TableInput".to_owned(), input);
+        Ok(Value::Object(request))
+    }
+
+    /// The table as a catalog is to have it.
+    pub fn table_input(&self, table: Table, catalog: Catalog) -> TableInput {
+        let column = |name: &str, athena: &str, comment: &str| CatalogColumn {
+            name: name.to_owned(),
+            r#type: athena.to_owned(),
+            comment: Some(comment.to_owned()),
+        };
+        let fixed = [("EXTERNAL", "TRUE"), ("classification", "parquet")];
+        let mut parameters: BTreeMap<String, String> =
+            fixed.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        parameters.extend(self.properties(table, catalog));
         let partition = self.partition_comment(table);
-        let input = json!({
-            "Name": table.name(),
-            "Description": meaning(table),
-            "TableType": "EXTERNAL_TABLE",
-            "Parameters": parameters,
-            "PartitionKeys": [column(self.by.column(), "string", &partition)],
-            "StorageDescriptor": {
-                "Columns": columns,
-                "Location": self.table_location(table),
-                "InputFormat": INPUT_FORMAT,
-                "OutputFormat": OUTPUT_FORMAT,
-                "SerdeInfo": {
-                    "SerializationLibrary": SERDE,
-                    "Parameters": {"serialization.format": "1"},
+        let serde_parameters = [("serialization.format".to_owned(), "1".to_owned())];
+        TableInput {
+            name: self.bare_name(table),
+            description: meaning(table).to_owned(),
+            table_type: "EXTERNAL_TABLE".to_owned(),
+            parameters,
+            partition_keys: vec![column(self.by.column(), "string", &partition)],
+            storage_descriptor: StorageDescriptor {
+                columns: columns(table)
+                    .iter()
+                    .map(|own| column(own.name, own.athena, &own.comment))
+                    .collect(),
+                location: self.table_location(table),
+                input_format: INPUT_FORMAT.to_owned(),
+                output_format: OUTPUT_FORMAT.to_owned(),
+                serde_info: SerdeInfo {
+                    serialization_library: SERDE.to_owned(),
+                    parameters: serde_parameters.into(),
                 },
             },
-        });
-        request.insert("TableInput".to_owned(), input);
-        Value::Object(request)
+        }
     }
 
     fn partition_comment(&self, table: Table) -> String {
@@ -311,6 +351,7 @@ mod tests {
         LakeFacts {
             location: "s3://lake/health".into(),
             database: None,
+            prefix: String::new(),
             by: today.by(),
             partitions: [partitions(findings), partitions(rejects)],
             today,
@@ -410,7 +451,7 @@ mod tests {
         let mut facts = facts("2026-11-24", &["2026-11-20"], &["2026-11-21"]);
         facts.database = Some("security".into());
         for table in Table::ALL {
-            let request = facts.glue_table(table);
+            let request = facts.glue_table(table).unwrap();
             let input = &request["TableInput"];
             assert_eq!(request["DatabaseName"], "security");
             assert_eq!(input["TableType"], "EXTERNAL_TABLE");

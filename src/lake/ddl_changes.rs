@@ -60,13 +60,18 @@ struct GlueColumn {
 }
 
 impl PresentTable {
-    /// Reads the output of `aws glue get-table`: which of the two tables it is, and what it has.
-    pub fn from_glue(json: &[u8], by: PartitionBy) -> Result<(Table, Self), String> {
+    /// Reads the output of `aws glue get-table`: which of the two tables it is, and what it has. `prefix`
+    /// is what their names in the catalog begin with.
+    pub fn from_glue(json: &[u8], by: PartitionBy, prefix: &str) -> Result<(Table, Self), String> {
         let GetTable { table } = serde_json::from_slice(json)
             .map_err(|error| format!("it is not the output of `aws glue get-table`: {error}"))?;
-        let own = Table::ALL.into_iter().find(|own| own.name() == table.name);
+        let bare = table.name.strip_prefix(prefix);
+        let own = Table::ALL.into_iter().find(|own| Some(own.name()) == bare);
         let own = own.ok_or_else(|| {
-            format!("it tells of table `{}`, not of `findings` or `rejects`", table.name)
+            format!(
+                "it tells of table `{}`, not of `{prefix}findings` or `{prefix}rejects`",
+                table.name
+            )
         })?;
         let column = |column: GlueColumn| (column.name.to_lowercase(), column.r#type);
         let columns = table.storage_descriptor.columns.into_iter().map(column).collect();
@@ -132,7 +137,7 @@ pub fn changes(
     Ok(changes)
 }
 
-fn same_type(one: &str, two: &str) -> bool {
+pub(super) fn same_type(one: &str, two: &str) -> bool {
     let bare = |text: &str| text.to_lowercase().replace([' ', '`'], "");
     bare(one) == bare(two)
 }
@@ -144,6 +149,26 @@ fn covers(facts: &LakeFacts, table: Table, range: &str) -> bool {
     let bound = |text: &str| bound(text.trim(), facts.today);
     let starts = bound(from).is_some_and(|start| start <= first.after(facts.today));
     starts && bound(to).is_some_and(|end| end >= newest.after(facts.today))
+}
+
+/// The range that holds all partitions of the table and all that this one holds; none where this one does.
+pub(super) fn widened(facts: &LakeFacts, table: Table, range: &str) -> Option<String> {
+    if covers(facts, table, range) {
+        return None;
+    }
+    let own = facts.range(table);
+    let (Some((own_from, own_to)), Some((from, to))) = (own.split_once(','), range.split_once(','))
+    else {
+        return Some(own);
+    };
+    let wider = |theirs: &str, ours: &str, sign: i64| {
+        let at = |text: &str| bound(text, facts.today).map(|at| at * sign);
+        at(theirs).zip(at(ours)).is_some_and(|(theirs, ours)| theirs >= ours)
+    };
+    let (from, to) = (from.trim(), to.trim());
+    let from = if wider(from, own_from, -1) { from } else { own_from };
+    let to = if wider(to, own_to, 1) { to } else { own_to };
+    Some(format!("{from},{to}"))
 }
 
 /// A bound of a range in days or months from today: `2026-11-24`, `NOW`, `NOW+30DAYS`.
@@ -181,6 +206,7 @@ mod tests {
         LakeFacts {
             location: "s3://lake".into(),
             database: Some("d".into()),
+            prefix: String::new(),
             by: PartitionBy::Day,
             partitions: [BTreeSet::from(partitions), BTreeSet::new()],
             today: "2026-11-24".parse().unwrap(),
@@ -225,14 +251,14 @@ mod tests {
         };
         let by = PartitionBy::Day;
         let json = table("rejects", r#"{"Name":"Reject_Id","Type":"string"}"#, "2026-01-05,NOW");
-        let (which, present) = PresentTable::from_glue(json.as_bytes(), by).unwrap();
+        let (which, present) = PresentTable::from_glue(json.as_bytes(), by, "").unwrap();
         assert_eq!(which, Table::Rejects);
         assert_eq!(present.columns["reject_id"].as_deref(), Some("string"));
         assert_eq!(present.range.as_deref(), Some("2026-01-05,NOW"));
         let json = table("other", "", "");
-        let error = PresentTable::from_glue(json.as_bytes(), by).unwrap_err();
+        let error = PresentTable::from_glue(json.as_bytes(), by, "").unwrap_err();
         assert!(error.contains("table `other`"), "{error}");
-        assert!(PresentTable::from_glue(b"[]", by).unwrap_err().contains("get-table"));
+        assert!(PresentTable::from_glue(b"[]", by, "").unwrap_err().contains("get-table"));
     }
 
     #[test]
@@ -250,6 +276,21 @@ mod tests {
         assert!(found.statements.is_empty());
         assert_eq!(found.notes.len(), 1);
         assert!(found.notes[0].contains("`ordinal`"), "{found:?}");
+    }
+
+    #[test]
+    fn a_widened_range_keeps_what_it_held() {
+        for (range, wide) in [
+            ("2026-01-05,NOW+36DAYS", None),
+            ("2026-03-01,NOW+1YEAR", Some("2026-01-05,NOW+1YEAR")),
+            ("2020-01-01,NOW", Some("2020-01-01,NOW+36DAYS")),
+            ("NOW-3YEARS , NOW+1DAYS", Some("NOW-3YEARS,NOW+36DAYS")),
+            ("2026-03-01,NOW+1DAYS", Some("2026-01-05,NOW+36DAYS")),
+            ("2026,2027", Some("2026-01-05,NOW+36DAYS")),
+            ("", Some("2026-01-05,NOW+36DAYS")),
+        ] {
+            assert_eq!(widened(&facts(), Table::Findings, range).as_deref(), wide, "{range}");
+        }
     }
 
     #[test]

@@ -136,6 +136,7 @@ mod tests {
         let mut facts = LakeFacts {
             location: "/data/it's [1]".into(),
             database: None,
+            prefix: String::new(),
             by: PartitionBy::Day,
             partitions: [BTreeSet::from(["2026-11-24".parse().unwrap()]), BTreeSet::new()],
             today: "2026-11-24".parse().unwrap(),

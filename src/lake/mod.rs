@@ -13,6 +13,7 @@ pub mod draft;
 pub mod duckdb;
 pub mod erase;
 pub mod error;
+pub mod facts;
 pub mod history;
 pub mod ids;
 pub mod layout;
@@ -31,6 +32,7 @@ pub mod reject_rows;
 pub mod reject_states;
 pub mod rejects;
 pub mod sink;
+pub mod table_difference;
 #[cfg(test)]
 mod testing;
 pub mod tombstones;

@@ -66,28 +66,38 @@ impl View {
     }
 
     /// The statement that creates it, without a semicolon at its end.
-    pub fn create(&self, engine: Engine, database: Option<&str>) -> String {
+    ///
+    /// Tables and views lie in this database, and the names of all begin with this prefix.
+    pub fn create(&self, engine: Engine, database: Option<&str>, prefix: &str) -> String {
+        let place = Place { database, prefix };
         let query_at = self.text.lines().take_while(|line| line.starts_with("--")).count();
         let lines = |range: &mut dyn Iterator<Item = &str>| range.collect::<Vec<_>>().join("\n");
         let comment = lines(&mut self.text.lines().take(query_at));
         let query = lines(&mut self.text.lines().skip(query_at));
-        let name = relation(self.name, database);
-        let query = expand(query.trim_end(), engine, database);
+        let name = relation(self.name, place);
+        let query = expand(query.trim_end(), engine, place);
         format!("{comment}\nCREATE OR REPLACE VIEW {name} AS\n{query}")
     }
 }
 
+/// Where tables and views are found.
+#[derive(Debug, Clone, Copy)]
+struct Place<'a> {
+    database: Option<&'a str>,
+    prefix: &'a str,
+}
+
 /// A table or view as queries name it.
-fn relation(name: &str, database: Option<&str>) -> String {
-    let name = quote_name(name, '"');
-    match database {
+fn relation(name: &str, place: Place<'_>) -> String {
+    let name = quote_name(&format!("{}{name}", place.prefix), '"');
+    match place.database {
         Some(database) => format!("{}.{name}", quote_name(database, '"')),
         None => name,
     }
 }
 
 /// Puts what the engine wants in the place of each marker.
-fn expand(query: &str, engine: Engine, database: Option<&str>) -> String {
+fn expand(query: &str, engine: Engine, place: Place<'_>) -> String {
     let mut expanded = String::with_capacity(query.len());
     let mut rest = query;
     while let Some((before, after)) = rest.split_once("{{") {
@@ -97,17 +107,17 @@ fn expand(query: &str, engine: Engine, database: Option<&str>) -> String {
             rest = after;
             break;
         };
-        expanded.push_str(&marked(marker.trim(), engine, database));
+        expanded.push_str(&marked(marker.trim(), engine, place));
         rest = after;
     }
     expanded.push_str(rest);
     expanded
 }
 
-fn marked(marker: &str, engine: Engine, database: Option<&str>) -> String {
+fn marked(marker: &str, engine: Engine, place: Place<'_>) -> String {
     let (word, argument) = marker.split_once(' ').unwrap_or((marker, ""));
     match (engine, word, argument) {
-        (_, name, "") => relation(name, database),
+        (_, name, "") => relation(name, place),
         (Engine::Athena, "unnest" | "unnest_map", list) => format!("UNNEST({list})"),
         (Engine::Athena, "days", days) => format!("UNNEST(sequence({days}, INTERVAL '1' DAY))"),
         (Engine::DuckDb, "unnest", list) => lateral(&format!("{list}, max_depth := 2")),
@@ -137,7 +147,7 @@ mod tests {
             let question = view.question();
             assert!(question.ends_with('?') && question.len() <= 100, "{}: {question}", view.name);
             for engine in [Engine::Athena, Engine::DuckDb] {
-                let text = view.create(engine, Some("d"));
+                let text = view.create(engine, Some("d"), "");
                 assert!(!text.contains("{{") && !text.contains("}}"), "{text}");
                 assert!(!text.contains(';'), "{}: it is split at semicolons", view.name);
                 let create = format!("CREATE OR REPLACE VIEW \"d\".\"{}\" AS\n", view.name);
@@ -161,12 +171,13 @@ mod tests {
     #[test]
     fn markers_become_what_the_engine_wants() {
         let text = "{{t}} {{unnest x.a}} {{unnest_map x.m}} {{days a, f(b, c)}}";
+        let place = Place { database: Some("d-1"), prefix: "p_" };
         assert_eq!(
-            expand(text, Engine::Athena, Some("d-1")),
-            "\"d-1\".\"t\" UNNEST(x.a) UNNEST(x.m) UNNEST(sequence(a, f(b, c), INTERVAL '1' DAY))"
+            expand(text, Engine::Athena, place),
+            "\"d-1\".\"p_t\" UNNEST(x.a) UNNEST(x.m) UNNEST(sequence(a, f(b, c), INTERVAL '1' DAY))"
         );
         assert_eq!(
-            expand(text, Engine::DuckDb, None),
+            expand(text, Engine::DuckDb, Place { database: None, prefix: "" }),
             "\"t\" LATERAL (SELECT unnest(x.a, max_depth := 2)) \
              LATERAL (SELECT unnest(map_entries(x.m), max_depth := 2)) \
              LATERAL (SELECT unnest(generate_series(a, f(b, c), INTERVAL 1 DAY)))"

@@ -1,15 +1,18 @@
-//! The only door to the outside: folders and S3 buckets behind one trait.
+//! The only door to the outside: folders and S3 buckets behind one trait, and Glue's catalog behind another.
 //!
 //! A store is a flat set of objects under one base (`s3://bucket/prefix` or `file:///folder`). Keys
 //! are relative to the base, with `/` between their segments. All errors name the object and say
 //! what kind of trouble it is; retries happen here and nowhere else.
 
+pub mod catalog;
 mod disk;
 mod facts;
 pub(crate) mod fail_point;
 mod faulty;
 pub mod firehose;
 mod folder;
+#[cfg(feature = "glue")]
+mod glue;
 #[cfg(feature = "failpoints")]
 mod journal;
 mod memory;
