@@ -10,6 +10,7 @@ use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_sdk_s3::config::{BehaviorVersion, Credentials};
 use futures::TryStreamExt as _;
 
+use super::error::Reached;
 use super::*;
 
 const EMPTY_SHA256: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
