@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::archive::discover::DiscoverOptions;
+use crate::finding::limits::CountLimits;
 use crate::job::options::RunOptions;
 use crate::job::plan::{Archive, Hours};
 use crate::job::run::run;
@@ -48,6 +49,8 @@ async fn lake(by: PartitionBy) -> Arc<dyn Store> {
         fetches: 2,
         object_bytes_max: 1 << 30,
         document_bytes_max: 1 << 20,
+        counts: CountLimits::DEFAULT,
+        redact: false,
         progress: Arc::default(),
     };
     let summary = run(&options).await.unwrap();
