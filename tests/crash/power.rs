@@ -354,7 +354,7 @@ fn traced(trace: &str, root: &str) -> Vec<(String, String)> {
         let quoted = rest.split(['"', '<', '>']).rfind(|part| part.starts_with('/'));
         let name = name.trim_end_matches("at2").trim_end_matches("at");
         let path = quoted.unwrap_or_default();
-        if path.starts_with(root) {
+        if Path::new(path).starts_with(root) {
             calls.push((name.to_owned(), path.to_owned()));
         }
     }
@@ -395,7 +395,7 @@ async fn the_changes_that_are_noted_down_are_those_of_the_system() {
             let path = change.to.unwrap_or(change.path);
             Some((name(&change.step)?.to_owned(), path.to_str()?.to_owned()))
         })
-        .filter(|(_, path)| path.starts_with(&place.lake))
+        .filter(|(_, path)| Path::new(path).starts_with(&place.lake))
         .collect();
     let trace = std::fs::read_to_string(trace).unwrap();
     assert_eq!(traced(&trace, &place.lake), noted);
