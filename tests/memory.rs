@@ -1,7 +1,7 @@
 //! How much memory a run takes: under `--memory` and [`BEYOND_BYTES`], however much there is to read and
 //! however it is made. The high-water mark of the resident set, as the kernel keeps it, is looked at while
 //! the program runs. The matrix of `tests/attack memory` is ignored here, since it takes minutes;
-//! HEALTHTRAIL_BINARY names another build of the program to measure.
+//! ATTACK_BINARY names another build of the program to measure.
 
 use std::fs;
 use std::path::Path;
@@ -28,7 +28,7 @@ struct Measured {
 
 /// The program to measure.
 fn program() -> Command {
-    match std::env::var_os("HEALTHTRAIL_BINARY") {
+    match std::env::var_os("ATTACK_BINARY") {
         Some(path) => Command::new(path),
         None => command(),
     }

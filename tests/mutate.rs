@@ -16,9 +16,10 @@ use healthtrail::finding::tally::Tally;
 
 use crate::program::{files, gzip, healthtrail, text};
 
-/// How many documents are mutated; [`DOCUMENTS_VARIABLE`] asks for more.
-const DOCUMENTS: usize = 20_000;
-const DOCUMENTS_VARIABLE: &str = "HEALTHTRAIL_TEST_DOCUMENTS";
+/// How many documents are mutated; ATTACK_CASES asks for more.
+const DOCUMENTS: usize = 100_000;
+/// How many the two JSON readers are held against each other on.
+const JSON_DOCUMENTS: usize = 20_000;
 const DOCUMENTS_PER_OBJECT: usize = 8;
 /// Longer ones make the test slow and nothing else.
 const DOCUMENT_BYTES_MAX: usize = 4_000;
@@ -135,6 +136,10 @@ fn neighbour(number: usize) -> Vec<u8> {
     .into_bytes()
 }
 
+fn wanted(documents: usize) -> usize {
+    std::env::var("ATTACK_CASES").ok().map_or(documents, |count| count.parse().unwrap())
+}
+
 fn read(bytes: &[u8]) -> (Vec<DocumentReport>, Tally) {
     let place = Place { object: "s3://b/k".into(), etag: "e".into(), arrived_hour_ms: 0 };
     let options = ReadOptions {
@@ -192,12 +197,11 @@ fn documents() -> Vec<Vec<u8>> {
     documents
 }
 
-#[test]
-fn mutated_documents_are_accounted_for_and_harm_no_neighbour() {
+/// A quarter of the documents, from a seed of its own, so that the quarters run at the same time.
+fn accounted_for_and_harm_no_neighbour(quarter: u64) {
     let documents = documents();
-    let mut dice = Dice(SEED);
-    let wanted = std::env::var(DOCUMENTS_VARIABLE).ok().map(|count| count.parse().unwrap());
-    let wanted = wanted.unwrap_or(DOCUMENTS);
+    let mut dice = Dice(SEED + 16 * quarter);
+    let wanted = wanted(DOCUMENTS) / 4;
     let mut swallowed = 0;
     for _ in 0..wanted / DOCUMENTS_PER_OBJECT {
         let mut object = Vec::new();
@@ -230,15 +234,43 @@ fn mutated_documents_are_accounted_for_and_harm_no_neighbour() {
     assert!(swallowed < wanted / 1_000, "{swallowed} good events lie in others");
 }
 
+#[test]
+fn mutated_documents_are_accounted_for_and_harm_no_neighbour() {
+    accounted_for_and_harm_no_neighbour(0);
+}
+
+#[test]
+fn mutated_documents_are_accounted_for_and_harm_no_neighbour_2() {
+    accounted_for_and_harm_no_neighbour(1);
+}
+
+#[test]
+fn mutated_documents_are_accounted_for_and_harm_no_neighbour_3() {
+    accounted_for_and_harm_no_neighbour(2);
+}
+
+#[test]
+fn mutated_documents_are_accounted_for_and_harm_no_neighbour_4() {
+    accounted_for_and_harm_no_neighbour(3);
+}
+
+/// Part of `tests/attack mutate`, which asks for other seeds or for more by ATTACK_CASES.
+#[test]
+#[ignore = "takes minutes"]
+fn matrix_of_other_seeds() {
+    let seed = std::env::var("ATTACK_SEED").ok().map_or(4, |seed| seed.parse().unwrap());
+    accounted_for_and_harm_no_neighbour(seed);
+    println!("mutate   {} documents from seed {seed}, all accounted for", wanted(DOCUMENTS) / 4);
+}
+
 /// The reader that all documents pass is held to `serde_json`: the same trees, and nothing taken that
 /// `serde_json` refuses.
 #[test]
 fn both_json_readers_say_the_same_of_mutated_documents() {
     let documents = documents();
     let mut dice = Dice(SEED + 2);
-    let wanted = std::env::var(DOCUMENTS_VARIABLE).ok().map(|count| count.parse().unwrap());
     let mut taken = 0;
-    for nth in 0..wanted.unwrap_or(DOCUMENTS) {
+    for nth in 0..wanted(JSON_DOCUMENTS) {
         let document = &documents[dice.below(documents.len())];
         // Every third as it is.
         let bytes = if nth % 3 == 0 { document.clone() } else { mutate(document, &mut dice) };
