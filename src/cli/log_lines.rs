@@ -30,6 +30,10 @@ pub(super) fn filter(text: &str) -> Result<EnvFilter, ParseError> {
 /// A directive about this program; a level alone becomes one.
 fn own_directive(directive: &str) -> Option<String> {
     let directive = directive.trim();
+    // Nothing would be read as a level too.
+    if directive.is_empty() {
+        return None;
+    }
     if directive.parse::<LevelFilter>().is_ok() {
         return Some(format!("{OWN}={directive}"));
     }

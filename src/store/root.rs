@@ -65,7 +65,7 @@ impl Root {
 
 /// Whether an error says that something is refused here.
 pub(super) fn is_refusal(error: &io::Error) -> bool {
-    error.get_ref().is_some_and(|inner| inner.is::<Refusal>())
+    error.get_ref().and_then(|inner| inner.downcast_ref::<Refusal>()).is_some()
 }
 
 #[cfg(unix)]
@@ -84,7 +84,8 @@ fn identity(path: &Path) -> io::Result<Identity> {
     Ok(identity_of(&fs::metadata(path)?))
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use std::os::unix::fs::{PermissionsExt as _, symlink};
 
@@ -122,9 +123,9 @@ mod tests {
         let made = all(parent.path());
         assert_eq!(made.len(), 7, "{made:?}");
         for path in made {
-            let mode = fs::metadata(&path).unwrap().permissions().mode();
+            let bits = fs::metadata(&path).unwrap().permissions().mode();
             let forbidden = if path.is_dir() { 0o002 } else { 0o133 };
-            assert_eq!(mode & forbidden, 0, "{mode:o} {}", path.display());
+            assert_eq!(bits & forbidden, 0, "{bits:o} {}", path.display());
         }
     }
 

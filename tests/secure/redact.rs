@@ -47,7 +47,7 @@ impl Places {
         run(text(&self.path("archive")), text(&self.path(lake)), options, 0)
     }
 
-    fn command(&self, arguments: &[&str], code: i32) -> (String, String) {
+    fn command(arguments: &[&str], code: i32) -> (String, String) {
         let ran = healthtrail(arguments);
         assert_eq!(ran.code, code, "{arguments:?}\n{}{}", ran.stdout, ran.stderr);
         (ran.stdout, ran.stderr)
@@ -57,14 +57,14 @@ impl Places {
         let (from, lake) = (self.path("archive"), self.path(lake));
         let redrive =
             ["redrive", "--lake", text(&lake), "--from", text(&from), "--progress", "none"];
-        let (stdout, stderr) = self.command(&[&redrive[..], options].concat(), code);
+        let (stdout, stderr) = Self::command(&[&redrive[..], options].concat(), code);
         stdout + &stderr
     }
 
     fn verify(&self, lake: &str) {
         let (from, lake) = (self.path("archive"), self.path(lake));
         let (from, lake) = (text(&from), text(&lake));
-        self.command(&["verify", "--lake", lake, "--from", from, "--deep=all", "--full"], 0);
+        Self::command(&["verify", "--lake", lake, "--from", from, "--deep=all", "--full"], 0);
     }
 }
 
@@ -118,14 +118,14 @@ fn commands_tell_that_bytes_are_redacted() {
     let lake = places.path("lake");
     let lake = text(&lake);
     let (listed, _) =
-        places.command(&["rejects", "--lake", lake, "--list", "--reason", "no_identity"], 0);
+        Places::command(&["rejects", "--lake", lake, "--list", "--reason", "no_identity"], 0);
     let id = listed.split_whitespace().next().unwrap();
-    let (shown, _) = places.command(&["rejects", "--lake", lake, "--show", id], 0);
+    let (shown, _) = Places::command(&["rejects", "--lake", lake, "--show", id], 0);
     assert!(shown.contains(": redacted; `healthtrail inspect`"), "{shown}");
-    let (shown, _) = places.command(&["rejects", "--lake", lake, "--show", id, "--json"], 0);
+    let (shown, _) = Places::command(&["rejects", "--lake", lake, "--show", id, "--json"], 0);
     let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
     assert_eq!((number(&shown, "bytes_kept"), shown["text"].as_str()), (0, Some("")));
-    let (bytes, note) = places.command(&["rejects", "--lake", lake, "--bytes", id], 0);
+    let (bytes, note) = Places::command(&["rejects", "--lake", lake, "--bytes", id], 0);
     assert_eq!(bytes, "");
     assert!(note.contains("keeps 0 of"), "{note}");
 }
