@@ -26,7 +26,7 @@ use tokio::task::JoinHandle;
 use self::pace::Pace;
 use self::plan::{go_on, list};
 pub use self::records::{Cursor, ErrorRecords};
-use self::records::{Item, Origin, QUEUE, ReadAs, Source, What, read_archives, read_rejects};
+use self::records::{Item, Origin, QUEUE, ReadAs, What, read_archives, read_rejects};
 use self::send::Sending;
 use self::state::{Identity, State};
 use crate::archive::discover::DiscoverOptions;
