@@ -21,7 +21,7 @@ use tokio::runtime::Runtime;
 
 use crate::program::command;
 
-/// What becomes of one PutRecordBatch.
+/// What becomes of one `PutRecordBatch`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Fault {
     /// All is taken.
@@ -55,7 +55,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// A stream without faults; `s3` is its ExtendedS3DestinationDescription.
+    /// A stream without faults; `s3` is its `ExtendedS3DestinationDescription`.
     pub(crate) fn start(s3: &Value) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -70,7 +70,7 @@ impl Server {
         Self { address, inner, runtime: Some(runtime) }
     }
 
-    /// Changes what DescribeDeliveryStream tells.
+    /// Changes what `DescribeDeliveryStream` tells.
     pub(crate) fn describe(&self, name: &str, value: Value) {
         self.inner.lock().unwrap().description[name] = value;
     }

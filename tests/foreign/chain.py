@@ -73,6 +73,8 @@ def make_stream(name, prefix):
             "BucketARN": "arn:aws:s3:::chain-archive",
             "Prefix": prefix,
             "ErrorOutputPrefix": "errors/!{firehose:error-output-type}/",
+            # LocalStack tells only what it was told.
+            "CompressionFormat": "UNCOMPRESSED",
             "BufferingHints": {"IntervalInSeconds": 60, "SizeInMBs": 1},
         },
     )

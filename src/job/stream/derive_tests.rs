@@ -44,9 +44,11 @@ fn told(description: &StreamDescription) -> String {
             Holds::Failed => " errors",
             Holds::Both => " both",
         };
-        let rules = place.rules.iter();
-        let rules: String =
-            rules.map(|(key, kept)| format!(" {}{key}", if *kept { '+' } else { '-' })).collect();
+        let mut rules = String::new();
+        for (key, kept) in &place.rules {
+            rules.push_str(if *kept { " +" } else { " -" });
+            rules.push_str(key);
+        }
         told.push(format!("{}{holds}{rules}", place.address()));
     }
     told.extend(derived.left_out.iter().map(|uri| format!("out {uri}")));
@@ -54,10 +56,14 @@ fn told(description: &StreamDescription) -> String {
     told.join("; ")
 }
 
+/// Prefix, error prefix, bucket and prefix of the copies; and what is told.
+type Shape = (Option<String>, Option<String>, Option<(&'static str, &'static str)>, &'static str);
+
 #[test]
+#[expect(clippy::too_many_lines, reason = "a list of cases is as long as it is")]
 fn every_shape_of_a_stream_gives_the_places_to_read() {
     let both = |a: &str, b: &str| format!("{a}{b}");
-    let table: Vec<(Option<String>, Option<String>, Option<(&str, &str)>, &str)> = vec![
+    let table: Vec<Shape> = vec![
         // Without prefixes: `2026/11/24/03/`, and `processing-failed/` beside it.
         (None, None, None, "s3://b both; (no_error_prefix); (whole_bucket)"),
         (Some("health/".into()), None, None, "s3://b/health both; (no_error_prefix)"),

@@ -176,6 +176,11 @@ fn judge(request: Request, answer: &Answer) -> (StoreErrorKind, &'static str, St
             "check the network, the Region and AWS_ENDPOINT_URL_FIREHOSE, then run again"
                 .to_owned(),
         ),
+        _ if (200..300).contains(&answer.status) => (
+            Other,
+            "the answer is not that of Firehose",
+            "check AWS_ENDPOINT_URL_FIREHOSE".to_owned(),
+        ),
         _ if answer.status >= 500 || answer.status == 429 => {
             (Unavailable, "the server is in trouble", "run again later".to_owned())
         }
@@ -205,6 +210,7 @@ mod tests {
             (502, "", Unavailable),
             (403, "", Denied),
             (400, "SomethingNew", Other),
+            (200, "", Other),
             (0, "", Unavailable),
         ];
         for (status, code, kind) in table {

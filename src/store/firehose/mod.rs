@@ -215,7 +215,8 @@ mod tests {
 
     #[test]
     fn addresses() {
-        let table: [(&str, Option<(&str, Option<&str>)>); 10] = [
+        type Read = Option<(&'static str, Option<&'static str>)>;
+        let table: [(&str, Read); 10] = [
             ("firehose://health-events", Some(("health-events", None))),
             ("firehose://a.b_c-1@eu-central-1", Some(("a.b_c-1", Some("eu-central-1")))),
             ("firehose://", None),
