@@ -40,6 +40,7 @@ const NOTES_MAX: usize = 20;
     healthtrail register --lake s3://my-lake/health --database security --dry-run\n  \
     healthtrail register --lake s3://my-lake/health --database security --partitions --table findings"
 )]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option that is given or not")]
 pub(super) struct RegisterArgs {
     /// The lake: a folder or `s3://bucket/prefix`
     #[arg(long, value_name = "LAKE", env = "HEALTHTRAIL_LAKE")]

@@ -31,6 +31,7 @@ const NAMES_MAX: usize = 100;
 
 /// What to register, and where.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option that is given or not")]
 pub struct RegisterOptions {
     /// The lake.
     pub lake: Arc<dyn Store>,

@@ -288,7 +288,8 @@ mod tests {
 
     #[test]
     fn a_table_that_is_none_of_the_lakes_is_refused_with_what_to_do() {
-        let cases: [(&str, fn(&mut CatalogTable), &str); 11] = [
+        type Spoil = fn(&mut CatalogTable);
+        let cases: [(&str, Spoil, &str); 11] = [
             ("type", |t| t.columns[2].r#type = "bigint".into(), "has the type `bigint`"),
             ("keys", |t| t.partition_keys.clear(), "its partition keys are ``"),
             ("key", |t| t.partition_keys[0].name = "month".into(), "are `month string`"),

@@ -16,7 +16,7 @@ const DAYS: i64 = 250;
 /// A lake with a finding on each of many days, and one reject.
 async fn lake(by: PartitionBy) -> Arc<dyn Store> {
     let first: jiff::civil::Date = "2026-01-01".parse().unwrap();
-    let events: String = (0..DAYS)
+    let events: Vec<String> = (0..DAYS)
         .map(|day| {
             let date = first + jiff::Span::new().days(day);
             format!(
@@ -30,7 +30,7 @@ async fn lake(by: PartitionBy) -> Arc<dyn Store> {
         })
         .collect();
     let archive = Arc::new(Memory::new("archive"));
-    archive.insert("2026/09/10/05/events", events + r#"{"source":"aws.health","detail":"#);
+    archive.insert("2026/09/10/05/events", events.concat() + r#"{"source":"aws.health","detail":"#);
     let lake: Arc<dyn Store> = Arc::new(Memory::new("lake"));
     let options = RunOptions {
         archives: vec![Archive { store: archive, prefix: String::new() }],
