@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use healthtrail::archive::read::{ObjectReader, ReadOptions, check};
@@ -11,10 +12,14 @@ use healthtrail::finding::place::Place;
 use healthtrail::finding::product::Products;
 use healthtrail::finding::rows::RowsBuilder;
 use healthtrail::finding::tally::Tally;
+use healthtrail::job::run::run as run_job;
+use healthtrail::store::{Fault, Faulty, Memory, Store, StoreErrorKind};
 
+use crate::failing;
 use crate::program::{
     command, gzip, health_event, healthtrail, key, number, rows, run, text, write,
 };
+use crate::stores::{keys, put};
 
 fn record(bytes: &[u8]) -> String {
     let data = base64::engine::general_purpose::STANDARD.encode(bytes);
@@ -211,4 +216,98 @@ fn r010_a_summary_that_cannot_be_written_is_told_before_the_run() {
     assert_eq!(ran.code, 1);
     assert!(ran.stderr.contains("summary.json"), "{}", ran.stderr);
     assert!(!Path::new(&lake).exists(), "nothing was done");
+}
+
+/// A setting of the SDK that makes no sense ended the program in a panic of the SDK.
+#[test]
+fn r018_settings_of_retries_for_other_programs_are_not_read() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, value) in [("AWS_MAX_ATTEMPTS", "0"), ("AWS_RETRY_MODE", "stubborn")] {
+        let mut command = command();
+        // Nothing answers on the port of discarding.
+        let endpoint = ["--endpoint-url", "http://127.0.0.1:9", "--s3-attempts", "1"];
+        command.args(["run", "--from", "s3://bucket/archive", "--to", text(folder.path())]);
+        command.args(endpoint).env(name, value);
+        command.env("AWS_ACCESS_KEY_ID", "a").env("AWS_SECRET_ACCESS_KEY", "b");
+        let ran = command.output().unwrap();
+        let stderr = String::from_utf8_lossy(&ran.stderr);
+        assert_eq!(ran.status.code(), Some(1), "{name}: {stderr}");
+        assert!(stderr.contains("s3://bucket/archive"), "{name}: {stderr}");
+        assert!(stderr.contains("there was no answer"), "{name}: {stderr}");
+    }
+}
+
+/// A copy that was answered with 404 although its source is there was recorded as damage, for good.
+#[tokio::test]
+async fn r019_a_404_is_no_damage_while_what_was_staged_is_there() {
+    let lake: Arc<dyn Store> = Arc::new(Memory::new("lake"));
+    let archive: Arc<dyn Store> = Arc::new(failing::archive(2).await);
+    let faulty = Arc::new(Faulty::new(Arc::clone(&lake)));
+    faulty.add(Fault::at(1, StoreErrorKind::NotFound).only("copy_new", ""));
+    let store: Arc<dyn Store> = faulty.clone();
+    let summary = run_job(&failing::options(&archive, &store)).await.unwrap();
+    assert_eq!((summary.findings.added, summary.commits), (2, 1));
+    assert_eq!(keys(&*lake, "findings/").await.len(), 1);
+
+    // For ever it is an error, which the next run mends.
+    let lake: Arc<dyn Store> = Arc::new(Memory::new("lake"));
+    let faulty = Arc::new(Faulty::new(Arc::clone(&lake)));
+    faulty.add(Fault::at(1, StoreErrorKind::NotFound).only("copy_new", "").forever());
+    let store: Arc<dyn Store> = faulty.clone();
+    let error = run_job(&failing::options(&archive, &store)).await.unwrap_err();
+    assert!(format!("{error:#}").contains("copying `memory://lake/"), "{error:#}");
+    let copies = faulty.operations().iter().filter(|one| one.name == "copy_new").count();
+    assert_eq!(copies, 3);
+    faulty.heal();
+    assert_eq!(run_job(&failing::options(&archive, &store)).await.unwrap().objects.in_ledger, 2);
+    assert_eq!(keys(&*lake, "findings/").await.len(), 1);
+}
+
+/// With a store that had gone silent, a run went on to ask for every object of its plan, minutes for each.
+#[tokio::test(flavor = "multi_thread")]
+async fn r020_a_store_that_is_silent_ends_the_run() {
+    let lake: Arc<dyn Store> = Arc::new(Memory::new("lake"));
+    let archive = Memory::new("archive");
+    for number in 0..400 {
+        let event = health_event(number, "2026-08-01", "111122223333");
+        put(&archive, &key("2026-08-01", number % 24, number), event).await;
+    }
+    let archive = Arc::new(Faulty::new(Arc::new(archive)));
+    archive.add(Fault::at(101, StoreErrorKind::Unavailable).only("get", "").forever());
+    let store: Arc<dyn Store> = archive.clone();
+    let mut options = failing::options(&store, &lake);
+    options.wave_objects = Some(10);
+    let error = format!("{:#}", run_job(&options).await.unwrap_err());
+    assert!(error.contains("objects in a row had no answer"), "{error}");
+    assert!(error.contains("run again") && error.contains("reading `memory://archive/"), "{error}");
+    let gets = archive.operations().iter().filter(|one| one.name == "get").count();
+    assert!(gets < 300, "{gets}");
+
+    archive.heal();
+    let summary = run_job(&options).await.unwrap();
+    assert!(summary.objects.in_ledger >= 90, "what was read is kept: {summary:?}");
+    assert_eq!(summary.objects.in_ledger + summary.findings.added, 400);
+}
+
+/// A run whose rows were all in the lake failed when it could not delete what was staged, or write a
+/// checkpoint, which are for the next run as well.
+#[tokio::test]
+async fn r021_what_cannot_be_tidied_up_fails_no_run() {
+    let lake: Arc<dyn Store> = Arc::new(Memory::new("lake"));
+    let archive: Arc<dyn Store> = Arc::new(failing::archive(20).await);
+    let faulty = Arc::new(Faulty::new(Arc::clone(&lake)));
+    faulty.add(Fault::at(1, StoreErrorKind::Denied).only("delete", "").forever());
+    faulty.add(Fault::at(1, StoreErrorKind::Denied).only("put", "checkpoints/").forever());
+    let store: Arc<dyn Store> = faulty.clone();
+    let mut options = failing::options(&archive, &store);
+    options.wave_objects = Some(1);
+    let summary = run_job(&options).await.unwrap();
+    assert_eq!((summary.findings.added, summary.commits), (20, 20));
+    assert!(!keys(&*lake, "_healthtrail/staging/").await.is_empty());
+    assert!(keys(&*lake, "_healthtrail/checkpoints/").await.is_empty());
+
+    faulty.heal();
+    run_job(&options).await.unwrap();
+    assert!(keys(&*lake, "_healthtrail/staging/").await.is_empty());
+    assert_eq!(keys(&*lake, "_healthtrail/checkpoints/").await.len(), 1);
 }

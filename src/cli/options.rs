@@ -83,7 +83,7 @@ pub(super) struct StoreArgs {
 
     /// Seconds that one answer is waited for; a body gets one more for each 64 KiB
     ///
-    /// A body may stand still for a third of it, and a copy on the server takes up to five times as long.
+    /// A body may stand still for a third of it, and a copy on the server may take twice as long.
     #[arg(
         long,
         value_name = "SECONDS",

@@ -172,6 +172,7 @@ impl Log {
     async fn follow(&self, ledger: &mut Ledger, complete: bool) -> LakeResult<CaughtUp> {
         let mut caught = CaughtUp::default();
         let mut read_ahead = 1;
+        let mut contradictions = 0;
         loop {
             let first = ledger.version + 1;
             let numbers = first..first + read_ahead;
@@ -190,6 +191,14 @@ impl Log {
             if ended && self.is_the_end(ledger.version + 1).await? {
                 caught.tell_of_lists(ledger);
                 return Ok(caught);
+            }
+            // Another run may have committed between two looks, but not each time.
+            contradictions = if ended { contradictions + 1 } else { 0 };
+            if contradictions >= ATTEMPTS {
+                let (key, kind) = (record_key(ledger.version + 1), StoreErrorKind::Unavailable);
+                let message =
+                    "the store says that it is there, and that it is not; run again later";
+                return Err(StoreError::new(kind, "reading", self.store.uri(&key), message).into());
             }
             read_ahead = (read_ahead * 2).min(READ_AHEAD_MAX);
         }

@@ -223,3 +223,60 @@ async fn a_lost_reply_to_the_record_doubles_nothing() {
     })
     .await;
 }
+
+/// A bit that flips in an object on its way, from a server that tells no checksum: a compressed object
+/// notices and `redrive` heals it; an uncompressed one cannot, and `verify --deep` tells it afterwards.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bit_that_nothing_covers_is_not_seen_until_the_archive_is_read_again() {
+    with_s3(|uri, options| async move {
+        let store = open(&uri, &options).await.unwrap();
+        let event = health_event(1, "2026-08-01", "111122223333");
+        put(&*store, "plain/a.json", event.clone()).await;
+        put(&*store, "packed/a.gz", crate::program::gzip(event.as_bytes())).await;
+        let flip_without_checksum = |class: Class, at: &'static str| {
+            Rule::on(class).rewrites(move |_, mut reply| {
+                let names: Vec<_> = reply.headers.keys().cloned().collect();
+                for name in names.iter().filter(|name| name.as_str().starts_with("x-amz-checksum"))
+                {
+                    reply.headers.remove(name);
+                }
+                let mut body = reply.body.to_vec();
+                let place = body.windows(at.len()).position(|window| window == at.as_bytes());
+                body[place.unwrap_or(reply.body.len() / 2)] ^= 1;
+                Reply { body: body.into(), ..reply }
+            })
+        };
+        let healthtrail = |endpoint: &str, arguments: &[&str]| {
+            let mut command = crate::program::command();
+            command.args(arguments).args(["--endpoint-url", endpoint]);
+            let output = command.output().unwrap();
+            let text = String::from_utf8(output.stdout).unwrap();
+            (output.status.code().unwrap(), text)
+        };
+        let direct = options.s3.endpoint_url.clone().unwrap();
+        for (name, at) in [("plain", "Instance"), ("packed", "\0\0no such bytes")] {
+            let (archive, lake) = (format!("{uri}/{name}"), format!("{uri}/lake-{name}"));
+            let proxy = Proxy::start(&direct);
+            proxy.add(flip_without_checksum(Class::GetObject, at));
+            let run = ["run", "--from", &archive, "--to", &lake, "--summary", "-"];
+            let (code, text) = healthtrail(&proxy.endpoint(), &run);
+            let summary: serde_json::Value = serde_json::from_str(&text).unwrap();
+            assert_eq!((code, proxy.hits()), (0, 1), "{name}: {text}");
+            if name == "plain" {
+                assert_eq!(summary["findings"]["added"], 1, "{text}");
+                let deep = ["verify", "--lake", &lake, "--from", &archive, "--deep=all"];
+                assert_eq!(healthtrail(&direct, &deep).0, 3, "the archive says otherwise");
+            } else {
+                assert_eq!(summary["findings"]["added"], 0, "{text}");
+                let reasons = summary["by_reason"].as_object().unwrap();
+                assert!(!reasons.is_empty(), "{text}");
+                let redrive = ["redrive", "--lake", &lake, "--from", &archive];
+                let (code, text) = healthtrail(&direct, &redrive);
+                assert_eq!(code, 0, "{text}");
+                let again = ["verify", "--lake", &lake, "--from", &archive, "--deep=all"];
+                assert_eq!(healthtrail(&direct, &again).0, 0, "all is as the archive has it");
+            }
+        }
+    })
+    .await;
+}

@@ -12,7 +12,7 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use healthtrail::store::{GetOptions, Store, StoreOptions, open, sha256_hex};
 use serde_json::Value;
 
-use crate::program::{Row, command, gzip, health_event, key, rows, write};
+use crate::program::{DELIVERY_COLUMNS, Row, command, gzip, health_event, key, rows, write};
 use crate::stores::put;
 
 const ACCOUNT: &str = "111122223333";
@@ -38,19 +38,20 @@ pub(super) struct Ended {
 
 impl Ended {
     pub(super) fn all(&self) -> String {
-        format!("{}{}", self.stdout, self.stderr)
+        // The SDK has words about the configuration that `tests/run` points away.
+        let lines = self.stderr.lines().filter(|line| !line.contains(" WARN aws_"));
+        format!("{}{}", self.stdout, lines.collect::<Vec<_>>().join("\n"))
     }
 
     /// In a few words.
     pub(super) fn said(&self) -> String {
-        let text = match (self.failed.first(), self.stderr.trim()) {
-            (Some(failed), _) => failed,
-            (None, stderr) => stderr,
-        };
+        let lines = || self.stderr.lines().filter(|line| !line.contains(" WARN aws_"));
+        let error = lines().find(|line| line.starts_with("error"));
+        let text = self.failed.first().map(String::as_str).or(error).or(lines().next());
+        let told = text.unwrap_or_default();
         // Where it happened differs from case to case; what happened is told after it.
-        let told = text.lines().next().unwrap_or_default();
-        let start = told.find("`: ").map_or(0, |at| at + 3);
-        told.chars().skip(start).take(90).collect()
+        let start = told.rfind("`: ").map_or(0, |at| at + 3);
+        told[start..].chars().take(90).collect()
     }
 }
 
@@ -133,6 +134,16 @@ impl Held {
         assert_eq!(ids(&self.rejects, "reject_id").len(), self.rejects.len(), "{name}: a reject");
         let once: BTreeSet<_> = self.consumed.iter().collect();
         assert_eq!(once.len(), self.consumed.len(), "{name}: an object was consumed twice");
+    }
+
+    /// Its rows without what depends on which copy of a finding came first.
+    pub(super) fn undelivered(&self) -> Vec<Row> {
+        let mut rows = self.rows.clone();
+        for row in &mut rows {
+            row.retain(|name, _| !DELIVERY_COLUMNS.contains(&name.as_str()));
+        }
+        rows.sort();
+        rows
     }
 
     /// The numbers of its records.

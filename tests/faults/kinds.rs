@@ -52,6 +52,9 @@ const ANY: fn(Class) -> bool = |_| true;
 const WITH_BODY: fn(Class) -> bool =
     |class| !matches!(class, Class::HeadBucket | Class::Head | Class::Delete);
 
+const A_HEAD: fn(Class) -> bool = |class| matches!(class, Class::HeadBucket | Class::Head);
+const NOT_A_HEAD: fn(Class) -> bool = |class| !matches!(class, Class::HeadBucket | Class::Head);
+
 const fn kind(name: &'static str, action: fn() -> Action, times: u64, meant: Meant) -> Kind {
     let is_sent_again = matches!(meant, Meant::Unnoticed);
     Kind { name, action, times, meant, is_sent_again, applies: ANY, answer_seconds: 20 }
@@ -118,7 +121,7 @@ fn trickle() -> Action {
 }
 
 /// All of them.
-pub(super) static KINDS: [Kind; 29] = [
+pub(super) static KINDS: [Kind; 30] = [
     once("500 once", internal),
     lasting("500 for ever", internal),
     once("SlowDown once", slow_down),
@@ -127,7 +130,9 @@ pub(super) static KINDS: [Kind; 29] = [
     lasting("SlowDown for ever", slow_down),
     once("429 once", too_many),
     lasting("429 for ever", too_many),
-    once("RequestTimeout once", timed_out),
+    // An answer to a HEAD has no body, so no code: a 400 is a refusal like any other.
+    Kind { applies: NOT_A_HEAD, ..once("RequestTimeout once", timed_out) },
+    Kind { applies: A_HEAD, ..told("400 once", timed_out) },
     lasting("RequestTimeout for ever", timed_out),
     told("ExpiredToken once", expired),
     lasting("ExpiredToken for ever", expired),

@@ -142,6 +142,14 @@ pub(super) fn range_header(range: &Range<u64>) -> String {
     format!("bytes={}-{last}", range.start)
 }
 
+/// How many bytes a `Content-Range` such as `bytes 0-9/100` announces.
+pub(super) fn given_bytes(content_range: &str) -> Option<u64> {
+    let (range, _) = content_range.trim().strip_prefix("bytes ")?.split_once('/')?;
+    let (first, last) = range.split_once('-')?;
+    let (first, last) = (first.parse::<u64>().ok()?, last.parse::<u64>().ok()?);
+    last.checked_sub(first)?.checked_add(1)
+}
+
 pub(super) async fn read_body(
     mut body: ByteStream,
     announced: Option<u64>,

@@ -19,7 +19,8 @@ use aws_sdk_s3::config::{
     BehaviorVersion, Builder, ConfigBag, Intercept, Region, RuntimeComponents,
     StalledStreamProtectionConfig,
 };
-use aws_sdk_s3::error::BoxError;
+use aws_sdk_s3::error::{BoxError, ProvideErrorMetadata as _};
+use aws_sdk_s3::operation::put_object::PutObjectError;
 use aws_types::service_config::ServiceConfigKey;
 
 use super::tls;
@@ -54,7 +55,7 @@ impl Default for Patience {
 impl Patience {
     /// Time for a copy on the server, which moves all bytes before it answers.
     pub(super) fn copy(&self) -> Duration {
-        self.answer * 5
+        self.answer * 2
     }
 
     /// How long a body may stand still.
@@ -211,9 +212,14 @@ impl Intercept for CountSent {
 
 /// What the SDK does not know as passing: 429, with which other servers than AWS throttle, and 409, with
 /// which S3 says that another request for the key is under way and this one is to be sent again
-/// (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-error-response.html>).
+/// (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-error-response.html>). Nor does it
+/// know an answer as such that says yes and cannot be read, or bytes that came changed to the server.
 #[derive(Debug)]
 struct PassingStatus;
+
+/// What S3 says when the bytes of a PUT are not those that were announced.
+pub(super) const CHANGED_BYTES: [&str; 4] =
+    ["BadDigest", "IncompleteBody", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch"];
 
 impl ClassifyRetry for PassingStatus {
     fn name(&self) -> &'static str {
@@ -224,9 +230,21 @@ impl ClassifyRetry for PassingStatus {
         match context.response().map(|response| response.status().as_u16()) {
             Some(429) => RetryAction::throttling_error(),
             Some(409) => RetryAction::transient_error(),
+            Some(200..=299) if matches!(context.output_or_error(), Some(Err(_))) => {
+                RetryAction::transient_error()
+            }
+            Some(400) if put_error(context).is_some_and(|code| CHANGED_BYTES.contains(&code)) => {
+                RetryAction::transient_error()
+            }
             _ => RetryAction::NoActionIndicated,
         }
     }
+}
+
+/// The code of the error that a PUT ended with.
+fn put_error(context: &InterceptorContext) -> Option<&str> {
+    let error = context.output_or_error()?.err()?.as_operation_error()?;
+    error.downcast_ref::<PutObjectError>()?.code()
 }
 
 /// Whatever setting an address came from: no credentials and no findings in clear text to another

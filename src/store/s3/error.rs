@@ -4,6 +4,7 @@
 //! Pure, so that the whole table can be tested without a server. Codes are those of
 //! <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>.
 
+use super::client::CHANGED_BYTES;
 use crate::store::{StoreError, StoreErrorKind};
 
 /// What was asked.
@@ -229,9 +230,11 @@ fn judge_code(request: Request, code: &str, place: &Place) -> Option<Judgement> 
         | "TooManyRequests" => {
             (Unavailable, "the server is too busy, after all retries", "run again later")
         }
-        "BadDigest" | "XAmzContentChecksumMismatch" | "XAmzContentSHA256Mismatch" => {
-            (Unavailable, "the bytes arrived changed and were not kept", "run again")
-        }
+        _ if CHANGED_BYTES.contains(&code) => (
+            Unavailable,
+            "the bytes arrived changed and were not kept, after all retries",
+            "run again",
+        ),
         "EntityTooLarge" => (Other, "the object is too large for one request", ""),
         "NotImplemented" => (Other, "the server does not know this request", "use another server"),
         _ if code.starts_with("KMS.") => {
@@ -261,7 +264,13 @@ fn judge_status(request: Request, status: u16, place: &Place) -> Judgement {
         (412, _) if conditional => {
             (Precondition, "the object was changed since it was listed", String::new())
         }
-        (412, _) => (Precondition, "the object exists already", String::new()),
+        (412, Request::Put | Request::Copy) => {
+            (Precondition, "the object exists already", String::new())
+        }
+        (412, _) => (Precondition, "a condition that was not asked for failed", String::new()),
+        (200..=299, _) => {
+            (Unavailable, "the answer cannot be read, after all retries", "run again".to_owned())
+        }
         (409, _) => (Conflict, "another writer was at work", "send it again".to_owned()),
         (401 | 403, _) => (
             Denied,

@@ -1,7 +1,8 @@
 //! The state of a listing that is read page by page.
 //!
 //! In: pages of `ListObjectsV2`. Out: entries, and where the next page begins. Wrong: a server that says that
-//! more follows, but not where; a key that was not asked for. Memory: one page, of 1,000 keys.
+//! more follows, but not where; a key that was not asked for; a page that was cut, which reads like a shorter
+//! one. Memory: one page, of 1,000 keys.
 
 use std::collections::VecDeque;
 
@@ -38,5 +39,18 @@ impl Listing {
             self.is_complete = true;
         }
         self.token = token;
+    }
+}
+
+/// What a page lacks that was cut on its way: the SDK takes the end of the text for the end of the page.
+pub(super) fn cut(page: &ListObjectsV2Output) -> Option<String> {
+    let held = page.contents().len() + page.common_prefixes().len();
+    match page.key_count().map(usize::try_from) {
+        Some(Ok(said)) if held < said => Some(format!("{held} of {said} keys")),
+        // Both stand in every answer.
+        None if page.is_truncated().is_none() => {
+            Some("it does not say whether more follows".into())
+        }
+        _ => None,
     }
 }

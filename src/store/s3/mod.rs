@@ -34,8 +34,8 @@ use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream, StreamExt};
 
 use self::answer::{
-    RESERVED_BYTES_MAX, SHA256, answer, code, head_meta, listed_meta, quote, range_header,
-    read_body, status,
+    RESERVED_BYTES_MAX, SHA256, answer, code, given_bytes, head_meta, listed_meta, quote,
+    range_header, read_body, status,
 };
 pub(in crate::store) use self::client::{NoClearText, load_settings};
 pub use self::client::{Patience, S3Options};
@@ -160,7 +160,29 @@ impl S3 {
         StoreError::new(StoreErrorKind::Other, request.verb(), self.uri(key), message)
     }
 
+    /// One page; one that was cut on its way is asked for again.
     async fn page(&self, prefix: &str, token: Option<String>) -> StoreResult<ListObjectsV2Output> {
+        let mut attempt = 1;
+        loop {
+            let page = self.page_once(prefix, token.clone()).await?;
+            let Some(cut) = listing::cut(&page) else { return Ok(page) };
+            if attempt >= self.options.patience.attempts {
+                let message =
+                    format!("the page was cut, after all retries: {cut}; hint: run again");
+                let (kind, verb) = (StoreErrorKind::Unavailable, Request::List.verb());
+                return Err(StoreError::new(kind, verb, self.uri(prefix), message));
+            }
+            self.bodies_again.fetch_add(1, Ordering::Relaxed);
+            tokio::time::sleep(self.options.patience.backoff(attempt)).await;
+            attempt += 1;
+        }
+    }
+
+    async fn page_once(
+        &self,
+        prefix: &str,
+        token: Option<String>,
+    ) -> StoreResult<ListObjectsV2Output> {
         self.client
             .list_objects_v2()
             .bucket(&self.bucket)
@@ -276,6 +298,8 @@ impl S3 {
             (StoreError::new(kind, request.verb(), self.uri(key), message), Again::Yes)
         };
         let kept = output.metadata().and_then(|metadata| metadata.get(SHA256)).cloned();
+        // Of a range the server tells which one it gives.
+        let given = output.content_range().and_then(given_bytes);
         let asked = options.range.as_ref().map(|range| range.end - range.start);
         if let (Some(announced), Some(asked)) = (announced, asked)
             && announced > asked
@@ -290,6 +314,7 @@ impl S3 {
             Ok(Err(message)) => return Err(broken(message)),
             Err(_) => return Err(broken(format!("slower than {} s", limit.as_secs()))),
         };
+        let announced = given.or(announced);
         if let Some(announced) = announced.filter(|announced| *announced != bytes.len() as u64) {
             return Err(broken(format!("{} of {announced} bytes", bytes.len())));
         }

@@ -95,7 +95,9 @@ fn failure(status: &str, code: &str) -> String {
 }
 
 fn page(entries: &str) -> String {
-    let body = format!("<ListBucketResult>{entries}</ListBucketResult>");
+    let end =
+        if entries.contains("<IsTruncated>") { "" } else { "<IsTruncated>false</IsTruncated>" };
+    let body = format!("<ListBucketResult>{entries}{end}</ListBucketResult>");
     answer_with("200 OK", "", &body)
 }
 
@@ -113,6 +115,55 @@ async fn a_body_that_breaks_off_is_read_again() {
         assert_eq!(header(&request, "if-match"), Some("\"e1\""));
         assert_eq!(header(&request, "range"), Some("bytes=0-9"));
     }
+}
+
+#[tokio::test]
+async fn a_range_that_was_cut_with_its_length_is_read_again() {
+    let part = |body| answer_with("206 Partial Content", "content-range: bytes 2-5/10\r\n", body);
+    let server = Server::start(vec![part("23"), part("2345")]);
+    let store = server.store(S3Options::default());
+    let bytes = store.get("a", GetOptions::default().range(2..6)).await.unwrap();
+    assert_eq!((bytes, store.retries()), ("2345".into(), 1));
+    drop(server.requests());
+    for (text, bytes) in [
+        ("bytes 0-9/100", Some(10)),
+        ("bytes 7-7/*", Some(1)),
+        ("bytes */100", None),
+        ("bytes 9-0/100", None),
+        ("bytes 0-18446744073709551615/1", None),
+        ("", None),
+    ] {
+        assert_eq!(given_bytes(text), bytes, "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_that_was_cut_is_asked_for_again() {
+    let key = |key| format!("<Contents><Key>pre fix/{key}</Key><Size>1</Size></Contents>");
+    let head = "<ListBucketResult><IsTruncated>false</IsTruncated><KeyCount>2</KeyCount>";
+    let cut = answer_with("200 OK", "", &format!("{head}{}<Conten", key("a")));
+    let none = answer_with("200 OK", "", "<ListBucketResult><Name>bucket</Na");
+    let whole = page(&format!("<KeyCount>2</KeyCount>{}{}", key("a"), key("b")));
+    let server = Server::start(vec![cut.clone(), none, whole]);
+    let store = server.store(S3Options::default());
+    let listed: Vec<_> = store.list("").map_ok(|meta| meta.key).try_collect().await.unwrap();
+    assert_eq!((listed, store.retries()), (vec!["a".to_owned(), "b".to_owned()], 2));
+    drop(server.requests());
+
+    let server = Server::start(vec![cut; 5]);
+    let store = server.store(S3Options::default());
+    let error = store.list("x").try_collect::<Vec<_>>().await.unwrap_err();
+    assert_eq!(error.kind, StoreErrorKind::Unavailable);
+    assert!(error.message.contains("1 of 2 keys"), "{error}");
+    assert_eq!(server.requests().len(), 5);
+}
+
+#[tokio::test]
+async fn bytes_that_came_changed_to_the_server_are_sent_again() {
+    let server = Server::start(vec![failure("400 Bad Request", "BadDigest"), ANY.to_owned()]);
+    let store = server.store(S3Options::default());
+    store.put("a", Bytes::new(), EMPTY_SHA256).await.unwrap();
+    assert_eq!((store.retries(), server.requests().len()), (1, 2));
 }
 
 #[tokio::test]
