@@ -140,7 +140,8 @@ async fn carry_out(
             redrive(&RedriveOptions { read, filter, passed_over, again: false }).await.map(drop)
         }
         Forget(number) => {
-            let selectors = vec![format!("finding_id={},account_id={ACCOUNT}", arn(number)).parse().unwrap()];
+            let selectors =
+                vec![format!("finding_id={},account_id={ACCOUNT}", arn(number)).parse().unwrap()];
             let reason = "case 8".to_owned();
             let objects = Vec::new();
             forget(&ForgetOptions { lake, selectors, objects, reason, dry_run: false })
@@ -173,19 +174,17 @@ async fn carry_out(
 type Ended = (Seen, Option<Seen>);
 
 /// Calls again what failed, then lets a last run read what is left.
-async fn settle(
-    fixture: &Fixture,
-    commands: [Command; 2],
-    failed: &[bool],
-    told: &str,
-) -> Ended {
+async fn settle(fixture: &Fixture, commands: [Command; 2], failed: &[bool], told: &str) -> Ended {
     let Fixture { place, rebuilt } = fixture;
     let again = async |command| {
         let lake = Arc::clone(&place.lake);
         let done = carry_out(command, &place.archive, lake, Arc::clone(rebuilt)).await;
         if let Err(error) = done {
             // What a run has read meanwhile cannot be given up any more: that is wrong usage by then.
-            assert!(command == Accept && error.is::<UsageError>(), "{told}: {command:?}: {error:#}");
+            assert!(
+                command == Accept && error.is::<UsageError>(),
+                "{told}: {command:?}: {error:#}"
+            );
         }
     };
     for (command, _) in commands.iter().zip(failed).filter(|(_, failed)| **failed) {
@@ -304,7 +303,7 @@ async fn meet_in_orders(
 #[tokio::test(flavor = "multi_thread")]
 async fn each_command_beside_another_ends_as_one_after_the_other() {
     for pair in PAIRS {
-        meet_in_orders(pair, 37).await;
+        meet_in_orders(pair, 43).await;
     }
 }
 

@@ -68,14 +68,17 @@ pub(crate) fn columns(bytes: Bytes, names: &[&str]) -> Vec<Vec<String>> {
     let mut rows = Vec::new();
     for batch in reader {
         let batch = batch.unwrap();
-        let columns: Vec<_> =
-            names.iter().map(|name| batch.column_by_name(name).unwrap().as_string::<i32>()).collect();
+        let columns: Vec<_> = names
+            .iter()
+            .map(|name| batch.column_by_name(name).unwrap().as_string::<i32>())
+            .collect();
         let cell = |column: &arrow::array::StringArray, row| {
             if column.is_null(row) { String::new() } else { column.value(row).to_owned() }
         };
-        rows.extend((0..batch.num_rows()).map(|row| {
-            columns.iter().map(|column| cell(column, row)).collect::<Vec<String>>()
-        }));
+        rows.extend(
+            (0..batch.num_rows())
+                .map(|row| columns.iter().map(|column| cell(column, row)).collect::<Vec<String>>()),
+        );
     }
     rows
 }
@@ -90,7 +93,10 @@ async fn records(lake: &dyn Store) -> Vec<Value> {
         let record: Value = serde_json::from_slice(&read(lake, &key).await).unwrap();
         assert_eq!(record["number"], number, "{key}");
         assert_eq!(record["deduplicated_against"], number - 1, "{key}");
-        assert!(commit_ids.insert(text(&record, "commit_id").to_owned()), "one commit twice: {key}");
+        assert!(
+            commit_ids.insert(text(&record, "commit_id").to_owned()),
+            "one commit twice: {key}"
+        );
         expected.extend([format!("_healthtrail/log/{number:010}.done"), key]);
         records.push(record);
     }
@@ -119,7 +125,10 @@ fn files(records: &[Value]) -> (BTreeMap<String, Value>, BTreeSet<u64>) {
         for file in list(&record["files"]) {
             let key = text(&file, "key").to_owned();
             let number = record["number"].as_u64().unwrap();
-            assert!(key.contains(&format!("/{number:010}-{}", &text(&file, "sha256")[..16])), "{key}");
+            assert!(
+                key.contains(&format!("/{number:010}-{}", &text(&file, "sha256")[..16])),
+                "{key}"
+            );
             assert!(files.insert(key, file).is_none());
         }
         for withdrawn in list(&record["withdrawn"]) {

@@ -100,12 +100,9 @@ async fn an_open_commit_is_completed_before_the_next_number_is_taken() {
     in_every_place(async |place: Arc<Place>| {
         fill_archive(place.archive.as_ref(), 0..3).await;
         // Between its record and its first copy, between copies, before its done mark.
-        for (nth, (name, part)) in
-            [("copy_new", "findings/"), ("delete", "/staging/"), ("put_new", ".done")]
-                .into_iter()
-                .enumerate()
-        {
-            fill_archive(place.archive.as_ref(), 10 * (nth as u32)..10 * (nth as u32) + 3).await;
+        let stops = [("copy_new", "findings/"), ("delete", "/staging/"), ("put_new", ".done")];
+        for (nth, (name, part)) in (0..).zip(stops) {
+            fill_archive(place.archive.as_ref(), 10 * nth..10 * nth + 3).await;
             let (slow, gate) = Gate::over(&place.lake);
             let mut held = gate.hold(When::Before, name, part);
             let first = start(&place.archive, &slow, 3);
@@ -113,12 +110,8 @@ async fn an_open_commit_is_completed_before_the_next_number_is_taken() {
             let open = keys(place.bare.as_ref(), "_healthtrail/log/").await.len();
             assert_eq!(open % 2, 1, "{}: a commit is open", place.name);
             // The warden sees that the next record comes after the done mark of this one.
-            put(
-                place.archive.as_ref(),
-                &key(DAYS[0], 5, 100 + nth as u32),
-                health_event(100 + nth as u32, DAYS[0], "444455556666"),
-            )
-            .await;
+            let event = health_event(100 + nth, DAYS[0], "444455556666");
+            put(place.archive.as_ref(), &key(DAYS[0], 5, 100 + nth), event).await;
             let second = run_to_end(&place.archive, &place.lake, 3).await;
             assert_eq!((second.commits, second.findings.added), (1, 1), "{}", place.name);
             held.release();
@@ -134,15 +127,15 @@ async fn an_open_commit_is_completed_before_the_next_number_is_taken() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_record_whose_reply_was_lost_is_ones_own() {
-    let kinds = [StoreErrorKind::Unavailable, StoreErrorKind::Conflict, StoreErrorKind::Precondition];
+    let kinds =
+        [StoreErrorKind::Unavailable, StoreErrorKind::Conflict, StoreErrorKind::Precondition];
     in_every_place(async |place: Arc<Place>| {
         for (nth, kind) in (0..).zip(kinds) {
             fill_archive(place.archive.as_ref(), 10 * nth..10 * nth + 3).await;
             let before = look(place.bare.as_ref()).await;
             let record = format!("{:010}.json", before.version + 1);
             let fault = Fault::at(1, kind).only("put_new", &record).answer_lost();
-            let faulty: Arc<dyn Store> =
-                Arc::new(Faulty::new(Arc::clone(&place.lake)).with(fault));
+            let faulty: Arc<dyn Store> = Arc::new(Faulty::new(Arc::clone(&place.lake)).with(fault));
             let (slow, gate) = Gate::over(&faulty);
             let mut held = gate.hold(When::After, "put_new", &record);
             let first = start(&place.archive, &slow, 3);
@@ -363,7 +356,12 @@ async fn a_done_mark_without_a_record_stops_everyone() {
         let error = run(&options(&place.archive, &place.lake, 1)).await.unwrap_err();
         let told = format!("{error:#}");
         assert!(told.contains("_healthtrail/log/0000000002.json"), "{}: {told}", place.name);
-        assert_eq!(keys(place.bare.as_ref(), "").await, before, "{}: nothing is written", place.name);
+        assert_eq!(
+            keys(place.bare.as_ref(), "").await,
+            before,
+            "{}: nothing is written",
+            place.name
+        );
     })
     .await;
 }
@@ -420,7 +418,8 @@ async fn a_checkpoint_that_comes_late_is_only_old() {
         let next = run_to_end(&place.archive, &watched, 1).await;
         assert_eq!((next.commits, next.version), (1, 65), "{}", place.name);
         // The newest one was used: no record before it was read.
-        let early = watching.operations().into_iter().any(|one| one.key.ends_with("0000000030.json"));
+        let early =
+            watching.operations().into_iter().any(|one| one.key.ends_with("0000000030.json"));
         assert!(!early, "{}", place.name);
         ends_with(&place, 65 + 3).await;
     })

@@ -193,7 +193,9 @@ impl Turns {
 }
 
 /// Each actor goes on until it has done so many operations in all, in turn; then each to its end.
-pub(crate) fn switching(switches: &[(usize, usize)]) -> impl FnMut(&[usize], usize) -> usize + Send {
+pub(crate) fn switching(
+    switches: &[(usize, usize)],
+) -> impl FnMut(&[usize], usize) -> usize + Send {
     let mut left: VecDeque<(usize, usize)> = switches.iter().copied().collect();
     move |ready, _| {
         while let Some((actor, steps)) = left.front_mut() {
@@ -212,7 +214,8 @@ pub(crate) fn switching(switches: &[(usize, usize)]) -> impl FnMut(&[usize], usi
 pub(crate) fn at_random(seed: u64) -> impl FnMut(&[usize], usize) -> usize + Send {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(1);
     move |ready, _| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         ready[usize::try_from(state >> 33).unwrap() % ready.len()]
     }
 }

@@ -155,9 +155,8 @@ impl Warden {
         }
         let Some((number, _)) = staged(from) else { return Some("published from nowhere") };
         let record = self.json(&log_key(number, "json")).await;
-        let is_named = record.is_some_and(|record| {
-            moves(&record).contains(&(from.to_owned(), to.to_owned()))
-        });
+        let is_named =
+            record.is_some_and(|record| moves(&record).contains(&(from.to_owned(), to.to_owned())));
         (!is_named).then_some("published without a record that names it")
     }
 
@@ -179,7 +178,8 @@ impl Warden {
             }
             return None;
         }
-        if key.starts_with("_healthtrail/checkpoints/") || key.starts_with("_healthtrail/quarantine/")
+        if key.starts_with("_healthtrail/checkpoints/")
+            || key.starts_with("_healthtrail/quarantine/")
         {
             return None;
         }
