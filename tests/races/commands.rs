@@ -303,7 +303,7 @@ async fn meet_in_orders(
 #[tokio::test(flavor = "multi_thread")]
 async fn each_command_beside_another_ends_as_one_after_the_other() {
     for pair in PAIRS {
-        meet_in_orders(pair, 37).await;
+        meet_in_orders(pair, 43).await;
     }
 }
 

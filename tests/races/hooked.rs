@@ -13,7 +13,7 @@ use healthtrail::store::{GetOptions, ObjectMeta, Store, StoreResult};
 use tokio::sync::oneshot;
 
 /// How long a test waits for what must happen; only a defect makes it wait so long.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
 
 /// One operation.
 #[derive(Debug, Clone)]

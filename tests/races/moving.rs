@@ -6,9 +6,14 @@
 use std::fs;
 use std::sync::Arc;
 
+use globset::GlobSet;
+use healthtrail::archive::discover::DiscoverOptions;
+use healthtrail::job::ledger::accept::{AcceptOptions, accept};
+use healthtrail::job::ledger::{LedgerOptions, overview};
 use healthtrail::job::run::run;
 use healthtrail::job::summary::Summary;
 use healthtrail::store::{Store, open};
+use jiff::tz::TimeZone;
 
 use crate::program::{command, files, health_event, key, number, rows, text, write};
 use crate::proxy::{Class, Proxy, Rule};
@@ -67,6 +72,22 @@ async fn run_beside(place: &Place, meanwhile: impl AsyncFnOnce(&dyn Store)) -> S
     running.end().await.unwrap()
 }
 
+/// What was never read stands in the ledger until somebody gives it up.
+async fn is_accepted_at_last(place: &Place, key: &str) {
+    let looking = LedgerOptions {
+        lake: Arc::clone(&place.lake),
+        archives: Vec::new(),
+        discover: DiscoverOptions { exclude: GlobSet::empty(), zone: TimeZone::UTC },
+        progress: Arc::default(),
+    };
+    let seen = overview(&looking).await.unwrap();
+    assert!(seen.is_wanting() && seen.failed.len() == 1, "{}: {seen:?}", place.name);
+    let lake = Arc::clone(&place.lake);
+    let (objects, reason) = (vec![place.archive.uri(key)], "replaced by hand".to_owned());
+    accept(&AcceptOptions { lake, archives: Vec::new(), objects, reason }).await.unwrap();
+    assert!(!overview(&looking).await.unwrap().is_wanting(), "{}", place.name);
+}
+
 /// Nothing is left to do, and the lake holds so many rows, each once.
 async fn ends_with(place: &Place, rows: usize) {
     let last = run_on(place).await;
@@ -121,6 +142,7 @@ async fn an_object_replaced_between_list_and_read_fails_and_is_the_next_runs() {
         let next = run_on(&place).await;
         assert_eq!(told(&next), ([1, 0, 2, 0, 0], 0), "{}", place.name);
         assert_eq!(next.objects.still_failing, 0, "{}: what failed is gone", place.name);
+        is_accepted_at_last(&place, &object(1)).await;
         ends_with(&place, 4).await;
     })
     .await;
@@ -138,6 +160,7 @@ async fn an_object_deleted_between_list_and_read_fails_once() {
         let kind = summary.failed_objects[0].kind.as_str();
         assert!(kind == "changed" || kind == "not_found", "{}: {kind}", place.name);
         assert_eq!(told(&run_on(&place).await), ([0; 5], 0), "{}", place.name);
+        is_accepted_at_last(&place, &object(1)).await;
         ends_with(&place, 2).await;
     })
     .await;
@@ -209,9 +232,9 @@ async fn an_object_replaced_while_it_streams_leaves_nothing_behind() {
         put(place.archive.as_ref(), &object(1), large.clone()).await;
         let (slow, gate) = Gate::over(&place.archive);
         // Some of it is read, and a part of it staged, when it changes.
-        let (staging, stages) = Gate::over(&place.lake);
-        let mut staged = stages.hold(When::After, "put", "/staging/");
-        let mut options = options(&slow, &staging, 4);
+        let (gated_lake, on_lake) = Gate::over(&place.lake);
+        let mut staged = on_lake.hold(When::After, "put", "/staging/");
+        let mut options = options(&slow, &gated_lake, 4);
         options.memory_bytes = 128 << 20;
         let running = beside(async move || run(&options).await);
         staged.arrived().await;

@@ -66,11 +66,10 @@ impl Reader {
 async fn fill(archive: &dyn Store) -> u64 {
     let days = ["2026-08-01", "2026-08-02", "2026-08-03", "2026-08-04"];
     for number in 0..OBJECTS {
-        let (one, two) = (number as usize % 4, (number as usize + 1) % 4);
-        let body =
-            [(one, number), (two, 1_000 + number), (one, 2_000 + number / 10 * 4 + one as u32)]
-                .map(|(day, number)| health_event(number, days[day], "111122223333"));
-        put(archive, &key(days[one], number % 24, number), body.concat()).await;
+        let (one, two) = (number % 4, (number + 1) % 4);
+        let body = [(one, number), (two, 1_000 + number), (one, 2_000 + number / 10 * 4 + one)]
+            .map(|(day, number)| health_event(number, days[day as usize], "111122223333"));
+        put(archive, &key(days[one as usize], number % 24, number), body.concat()).await;
     }
     // Of ten objects in a row two or three lie on each day, and share an event there.
     let shared = (0..OBJECTS).map(|number| number / 10 * 4 + number % 4);

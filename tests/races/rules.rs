@@ -100,12 +100,9 @@ async fn an_open_commit_is_completed_before_the_next_number_is_taken() {
     in_every_place(async |place: Arc<Place>| {
         fill_archive(place.archive.as_ref(), 0..3).await;
         // Between its record and its first copy, between copies, before its done mark.
-        for (nth, (name, part)) in
-            [("copy_new", "findings/"), ("delete", "/staging/"), ("put_new", ".done")]
-                .into_iter()
-                .enumerate()
-        {
-            fill_archive(place.archive.as_ref(), 10 * (nth as u32)..10 * (nth as u32) + 3).await;
+        let stops = [("copy_new", "findings/"), ("delete", "/staging/"), ("put_new", ".done")];
+        for (nth, (name, part)) in (0..).zip(stops) {
+            fill_archive(place.archive.as_ref(), 10 * nth..10 * nth + 3).await;
             let (slow, gate) = Gate::over(&place.lake);
             let mut held = gate.hold(When::Before, name, part);
             let first = start(&place.archive, &slow, 3);
@@ -113,12 +110,8 @@ async fn an_open_commit_is_completed_before_the_next_number_is_taken() {
             let open = keys(place.bare.as_ref(), "_healthtrail/log/").await.len();
             assert_eq!(open % 2, 1, "{}: a commit is open", place.name);
             // The warden sees that the next record comes after the done mark of this one.
-            put(
-                place.archive.as_ref(),
-                &key(DAYS[0], 5, 100 + nth as u32),
-                health_event(100 + nth as u32, DAYS[0], "444455556666"),
-            )
-            .await;
+            let event = health_event(100 + nth, DAYS[0], "444455556666");
+            put(place.archive.as_ref(), &key(DAYS[0], 5, 100 + nth), event).await;
             let second = run_to_end(&place.archive, &place.lake, 3).await;
             assert_eq!((second.commits, second.findings.added), (1, 1), "{}", place.name);
             held.release();

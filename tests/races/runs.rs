@@ -144,15 +144,15 @@ async fn round(ground: &Ground, count: usize, share: Share, seed: u32, cell: &mu
     let last = ended(runs(ground, &prefix, &FOLDERS, 2).spawn().unwrap()).unwrap();
     assert!(!all_good || number(&last, "objects.read") == 0, "{told}: {last}");
     let lake = Below { inner: Arc::clone(store), prefix: format!("{prefix}lake/") };
-    let seen = look(&lake).await;
-    assert_eq!(seen.rows.len(), rows, "{told}");
-    let uris: BTreeSet<&str> = seen.consumed.iter().map(|(uri, _)| uri.as_str()).collect();
+    let held = look(&lake).await;
+    assert_eq!(held.rows.len(), rows, "{told}");
+    let uris: BTreeSet<&str> = held.consumed.iter().map(|(uri, _)| uri.as_str()).collect();
     assert_eq!(uris.len(), 3 * OBJECTS as usize, "{told}: an object was lost");
-    assert_eq!(seen.rejects.len(), 3 * 2, "{told}");
+    assert_eq!(held.rejects.len(), 3 * 2, "{told}");
     cell.rounds += 1;
     cell.ended_with_0 += good.len();
     cell.ended_with_1 += count - good.len();
-    cell.commits += seen.version;
+    cell.commits += held.version;
     cell.rows += rows;
 }
 
@@ -247,6 +247,7 @@ impl Store for Below {
     }
 }
 
+#[expect(clippy::print_stdout, reason = "a line of the matrix's table")]
 async fn cell(ground: &Ground, count: usize, share: Share, rounds: u32) {
     let begun = Instant::now();
     let mut cell = Cell::default();
@@ -309,6 +310,27 @@ async fn many_rounds_of_processes_at_once() {
     let rounds = std::env::var("ATTACK_CASES").map_or(50, |cases| cases.parse().unwrap());
     in_folders(rounds).await;
     on_s3(rounds).await;
+}
+
+#[test]
+fn two_that_make_a_lake_at_once_agree() {
+    for _ in 0..3 {
+        let folder = tempfile::tempdir().unwrap();
+        let archive = folder.path().join("archive");
+        write(&archive, &key(DAYS[0], 1, 1), health_event(1, DAYS[0], "111122223333").as_bytes());
+        let (from, to) = (text(&archive).to_owned(), folder.path().join("lake"));
+        let both = ["day", "month"].map(|partition| {
+            let mut command = command();
+            command.args(["run", "--from", &from, "--to", text(&to), "--partition", partition]);
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+        });
+        let both = both.map(|run| run.wait_with_output().unwrap());
+        let mut codes = both.each_ref().map(|output| output.status.code());
+        codes.sort_unstable();
+        assert_eq!(codes, [Some(0), Some(2)]);
+        let refused = both.iter().find(|output| output.status.code() == Some(2)).unwrap();
+        assert!(String::from_utf8_lossy(&refused.stderr).contains("--partition"));
+    }
 }
 
 /// Where a process is stopped while another runs from its beginning to its end.
