@@ -1,6 +1,6 @@
 //! A Firehose stream as the source of a run, and its health.
 //!
-//! In: what `DescribeDeliveryStream` tells. Out: the archives that it fills ([`derive`]), as if they had been
+//! In: what `DescribeDeliveryStream` tells. Out: the archives that it fills ([`mod@derive`]), as if they had been
 //! named by hand, and what is to be known about them ([`Remark`]); on request how the stream does
 //! ([`health`]). Wrong: a stream that fills no archive, which is no use to name again.
 
