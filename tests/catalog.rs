@@ -132,6 +132,9 @@ fn register_makes_and_keeps_tables_and_partitions() {
     assert!(prefixed.stdout.contains("  health_rejects made, with"), "{}", prefixed.stdout);
 }
 
+/// Options, variables, exit code, and what standard error says.
+type Case = (&'static [&'static str], &'static [(&'static str, &'static str)], i32, &'static str);
+
 #[test]
 fn what_stands_in_the_way_of_glue_is_said() {
     let folder = tempfile::tempdir().unwrap();
@@ -140,7 +143,7 @@ fn what_stands_in_the_way_of_glue_is_said() {
     let with = |more: &[&'static str], variables: &[(&str, &str)]| {
         healthtrail(&[&base, more].concat(), variables)
     };
-    let table: [(&[&str], &[(&str, &str)], i32, &str); 5] = [
+    let table: [Case; 5] = [
         (
             &["--glue-endpoint-url", "http://glue.example.com"],
             &[],
