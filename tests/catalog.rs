@@ -32,8 +32,8 @@ fn healthtrail(arguments: &[&str], variables: &[(&str, &str)]) -> Ran {
         .env("AWS_ACCESS_KEY_ID", "healthtrail")
         .env("AWS_SECRET_ACCESS_KEY", "healthtrail-tests")
         .env("AWS_EC2_METADATA_DISABLED", "true")
-        .env("AWS_CONFIG_FILE", "/nonexistent")
-        .env("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent");
+        .env("AWS_CONFIG_FILE", "/dev/null")
+        .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null");
     if !variables.iter().any(|(name, _)| *name == "AWS_REGION") {
         command.env("AWS_REGION", "eu-west-1");
     }
