@@ -32,8 +32,8 @@ fn healthtrail(arguments: &[&str], variables: &[(&str, &str)]) -> Ran {
         .env("AWS_ACCESS_KEY_ID", "healthtrail")
         .env("AWS_SECRET_ACCESS_KEY", "healthtrail-tests")
         .env("AWS_EC2_METADATA_DISABLED", "true")
-        .env("AWS_CONFIG_FILE", "/nonexistent")
-        .env("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent");
+        .env("AWS_CONFIG_FILE", "/dev/null")
+        .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null");
     if !variables.iter().any(|(name, _)| *name == "AWS_REGION") {
         command.env("AWS_REGION", "eu-west-1");
     }
@@ -132,6 +132,9 @@ fn register_makes_and_keeps_tables_and_partitions() {
     assert!(prefixed.stdout.contains("  health_rejects made, with"), "{}", prefixed.stdout);
 }
 
+/// Options, variables, exit code, and what standard error says.
+type Case = (&'static [&'static str], &'static [(&'static str, &'static str)], i32, &'static str);
+
 #[test]
 fn what_stands_in_the_way_of_glue_is_said() {
     let folder = tempfile::tempdir().unwrap();
@@ -140,7 +143,7 @@ fn what_stands_in_the_way_of_glue_is_said() {
     let with = |more: &[&'static str], variables: &[(&str, &str)]| {
         healthtrail(&[&base, more].concat(), variables)
     };
-    let table: [(&[&str], &[(&str, &str)], i32, &str); 5] = [
+    let table: [Case; 5] = [
         (
             &["--glue-endpoint-url", "http://glue.example.com"],
             &[],
