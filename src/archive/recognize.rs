@@ -120,7 +120,6 @@ struct Reader<'v> {
 impl Reader<'_> {
     fn document(&mut self, json: &Json<'_>, level: Level) -> &'static str {
         let depth_max = self.limits.counts.depth_max;
-        // No JSON reader takes more than that anyway.
         if depth_max < DEPTH_MAX && is_deeper(json, depth_max) {
             self.own(level, nested_too_deep(depth_max));
             return "unknown";
@@ -489,10 +488,7 @@ fn too_large() -> Item<'static> {
 
 /// Whether values are nested in more than `depth_max` arrays and objects.
 fn is_deeper(json: &Json<'_>, depth_max: u32) -> bool {
-    let inside = |json: &Json<'_>| match depth_max.checked_sub(1) {
-        Some(left) => is_deeper(json, left),
-        None => true,
-    };
+    let inside = |json: &Json<'_>| is_deeper(json, depth_max.saturating_sub(1));
     match json {
         Json::Array(elements) => depth_max == 0 || elements.iter().any(inside),
         Json::Object(members) => depth_max == 0 || members.iter().any(|(_, member)| inside(member)),
