@@ -5,16 +5,21 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use healthtrail::lake::LakeError;
 use healthtrail::lake::checkpoint;
-use healthtrail::lake::layout::{Table, checkpoint_key};
+use healthtrail::lake::config::LakeConfig;
+use healthtrail::lake::layout::{CONFIG, Table, checkpoint_key, done_key, record_key};
 use healthtrail::lake::ledger::{Ledger, LedgerFile};
 use healthtrail::lake::log::Log;
 use healthtrail::lake::part_bloom::may_hold;
 use healthtrail::lake::part_ids::IdReader;
 use healthtrail::lake::part_rows::{RowReader, time_span};
+use healthtrail::lake::verify::answers::compare;
+use healthtrail::lake::verify::history::History;
+use healthtrail::lake::verify::visible::look;
 use healthtrail::store::{Folder, Memory};
 
 use crate::program::{command, files, rows, run, text, write};
@@ -343,4 +348,128 @@ fn a_part_cut_anywhere_is_named() {
 fn matrix_of_bytes() {
     let count = flip_bytes(1, &[0x01, 0x80, 0xe0, 0xff], true);
     println!("damaged  {count} parts with a changed byte, each read or named");
+}
+
+/// Everything that reads a log; what is wrong is an error with a key.
+async fn read_log(store: &Arc<Memory>) {
+    fn told<T>(result: Result<T, LakeError>) -> Option<T> {
+        result.map_err(|error| assert!(!error.key().is_empty(), "{error}")).ok()
+    }
+    told(LakeConfig::open_or_create(&**store, None, 1).await);
+    let log = Log::new(store.clone());
+    let mut ledger = told(log.load().await).unwrap_or_default();
+    if told(log.look(&mut ledger).await).is_some() {
+        ledger.failed_count();
+        if let Some(record) = told(log.record(1).await).flatten() {
+            ledger.hours(&record.settings);
+        }
+        told(log.failed_objects(&ledger, |_| true).await);
+        let written = checkpoint::encode(&ledger).unwrap();
+        drop(checkpoint::decode(&written, ledger.version()));
+    }
+    told(log.follow_done(&mut Ledger::default()).await);
+    told(log.visit_records(1, |_, _| {}).await);
+    if let Some(history) = told(History::read(&log).await) {
+        told(look(&**store, &history).await);
+        told(compare(&log, &history).await);
+    }
+    // The last, since it writes.
+    let mut ledger = told(log.load().await).unwrap_or_default();
+    if told(log.catch_up(&mut ledger).await).is_some() {
+        told(log.checkpoint(&mut ledger).await);
+    }
+}
+
+/// A lake of one commit, whose record is a seed of the fuzzers, with one object of the log replaced.
+fn lake_with(kind: u8, bytes: &[u8]) -> Arc<Memory> {
+    let store = Memory::new("lake");
+    let record = seed("record");
+    let put = |key: String, own: u8, usual: &[u8]| {
+        store.insert(key, Bytes::copy_from_slice(if kind == own { bytes } else { usual }));
+    };
+    let settings = br#"{"format":1,"identity":1,"partition":"day","created_by":"x"}"#;
+    put(CONFIG.to_owned(), b'c', settings);
+    put(record_key(1), b'r', &record[1..]);
+    put(done_key(1), b'd', b"{}");
+    if kind == b'l' {
+        store.insert(checkpoint_key(1), zstd::bulk::compress(bytes, 1).unwrap());
+    }
+    Arc::new(store)
+}
+
+fn seed(name: &str) -> Vec<u8> {
+    fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds/log").join(name)).unwrap()
+}
+
+/// What takes the place of a value.
+const VALUES: [&str; 8] = [
+    "18446744073709551615",
+    "9223372036854775807",
+    "-9223372036854775808",
+    "0",
+    "1e400",
+    "null",
+    "[]",
+    "\"\"",
+];
+
+/// The places of the values of JSON that are no objects and no lists.
+fn values(text: &str) -> Vec<std::ops::Range<usize>> {
+    let mut found = Vec::new();
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    while at < bytes.len() {
+        let start = at;
+        match bytes[at] {
+            b'"' => {
+                at += 1;
+                while bytes[at] != b'"' {
+                    at += 1 + usize::from(bytes[at] == b'\\');
+                }
+                at += 1;
+                if bytes.get(at) != Some(&b':') {
+                    found.push(start..at);
+                }
+            }
+            b'-' | b'0'..=b'9' => {
+                while matches!(bytes.get(at), Some(b'-' | b'0'..=b'9')) {
+                    at += 1;
+                }
+                found.push(start..at);
+            }
+            _ => at += 1,
+        }
+    }
+    found
+}
+
+#[test]
+fn r030_no_value_of_the_log_can_make_it_panic() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let (mut cases, mut wrong) = (0, String::new());
+    for name in ["record", "repair", "done", "config", "lines"] {
+        let seed = seed(name);
+        let text = std::str::from_utf8(&seed[1..]).unwrap();
+        let mut places = values(text);
+        // All numbers of one size at once make sums agree that overflow.
+        places.push(0..0);
+        for place in places {
+            for value in VALUES {
+                let changed = if place.is_empty() {
+                    text.replace("\"rows\":", &format!("\"rows\":{value},\"was\":"))
+                } else {
+                    format!("{}{value}{}", &text[..place.start], &text[place.end..])
+                };
+                let store = lake_with(seed[0], changed.as_bytes());
+                cases += 1;
+                let read = || runtime.block_on(read_log(&store));
+                if std::panic::catch_unwind(std::panic::AssertUnwindSafe(read)).is_err() {
+                    let from = place.start.saturating_sub(30);
+                    writeln!(wrong, "{name}: {value} at …{}", &text[from..place.end]).unwrap();
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+    assert!(cases > 500, "{cases}");
 }

@@ -28,7 +28,7 @@ pub fn arrival(key: &str, last_modified_ms: i64, zone: &TimeZone) -> Arrival {
         .or_else(|| hour_in_prefix(key))
         .and_then(|local| to_ms(local, zone))
         .unwrap_or(last_modified_ms);
-    Arrival { at_ms, hour_ms: at_ms.div_euclid(HOUR_MS) * HOUR_MS }
+    Arrival { at_ms, hour_ms: at_ms.div_euclid(HOUR_MS).saturating_mul(HOUR_MS) }
 }
 
 fn to_ms(local: DateTime, zone: &TimeZone) -> Option<i64> {

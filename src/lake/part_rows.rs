@@ -58,7 +58,7 @@ fn decoded_bytes(groups: &[RowGroupMetaData]) -> u64 {
         let texts = column.unencoded_byte_array_data_bytes().unwrap_or_default();
         column.uncompressed_size().max(texts).unsigned_abs()
     });
-    bytes.sum()
+    bytes.fold(0, u64::saturating_add)
 }
 
 /// Whether a file is of few rows and bytes, all of which come in one batch when they stay few once they

@@ -374,15 +374,20 @@ pub struct Totals {
     pub rejects: u64,
 }
 
+/// Counts added up; only a damaged record names more than can be counted, and then its sums differ.
+pub(super) fn sum(counts: impl IntoIterator<Item = u64>) -> u64 {
+    counts.into_iter().fold(0, u64::saturating_add)
+}
+
 impl Totals {
     /// The sums of these objects and files.
     pub fn of(objects: &Objects, files: &[FileRecord]) -> Self {
-        let rows = |table| files.iter().filter(|f| f.table == table).map(|f| f.rows).sum();
+        let rows = |table| sum(files.iter().filter(|f| f.table == table).map(|f| f.rows));
         Self {
             objects: objects.consumed.len() as u64,
             failed: objects.failed.len() as u64,
             files: files.len() as u64,
-            bytes: files.iter().map(|file| file.bytes).sum(),
+            bytes: sum(files.iter().map(|file| file.bytes)),
             findings: rows(Table::Findings),
             rejects: rows(Table::Rejects),
         }
@@ -391,12 +396,12 @@ impl Totals {
 
 impl std::ops::AddAssign for Totals {
     fn add_assign(&mut self, other: Self) {
-        self.objects += other.objects;
-        self.failed += other.failed;
-        self.files += other.files;
-        self.bytes += other.bytes;
-        self.findings += other.findings;
-        self.rejects += other.rejects;
+        self.objects = self.objects.saturating_add(other.objects);
+        self.failed = self.failed.saturating_add(other.failed);
+        self.files = self.files.saturating_add(other.files);
+        self.bytes = self.bytes.saturating_add(other.bytes);
+        self.findings = self.findings.saturating_add(other.findings);
+        self.rejects = self.rejects.saturating_add(other.rejects);
     }
 }
 

@@ -166,7 +166,7 @@ impl std::ops::Add for Sum {
 
     fn add(self, other: Self) -> Self {
         let digest = self.digest.wrapping_add(other.digest);
-        Self { count: self.count + other.count, digest }
+        Self { count: self.count.saturating_add(other.count), digest }
     }
 }
 
@@ -238,10 +238,10 @@ impl std::ops::AddAssign for Figures {
             self.first_ms = self.first_ms.min(other.first_ms);
             self.last_ms = self.last_ms.max(other.last_ms);
         }
-        self.objects += other.objects;
-        self.bytes += other.bytes;
-        self.findings += other.findings;
-        self.rejects += other.rejects;
+        self.objects = self.objects.saturating_add(other.objects);
+        self.bytes = self.bytes.saturating_add(other.bytes);
+        self.findings = self.findings.saturating_add(other.findings);
+        self.rejects = self.rejects.saturating_add(other.rejects);
     }
 }
 

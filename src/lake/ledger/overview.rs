@@ -32,7 +32,7 @@ impl Ledger {
         for (hour, closed) in &self.closed {
             let sum = at(&mut hours, hour.number);
             sum.figures += closed.figures;
-            sum.late += closed.late;
+            sum.late = sum.late.saturating_add(closed.late);
             let waiting = closed
                 .groups
                 .iter()
@@ -50,7 +50,8 @@ impl Ledger {
             }
         }
         for (hour, late) in &self.reopened {
-            at(&mut hours, hour.number).late += late;
+            let sum = at(&mut hours, hour.number);
+            sum.late = sum.late.saturating_add(*late);
         }
         for hour in self.failed.values().filter_map(|failure| failure.hour) {
             let sum = at(&mut hours, hour.number);

@@ -18,7 +18,7 @@ use crate::lake::ledger::LedgerFile;
 use crate::lake::log::{Log, parse, sha256_of};
 use crate::lake::record::{
     DoneMark, FileRecord, ObjectList, ObjectTally, Objects, Products, Purpose, Record, Settings,
-    Totals, Withdrawn,
+    Totals, Withdrawn, sum,
 };
 
 /// Records read at once.
@@ -212,7 +212,7 @@ impl History {
 
     fn check(&mut self, number: u64, record: &Record, objects: Option<&Objects>) {
         let mut wrong = Vec::new();
-        if record.deduplicated_against + 1 != number {
+        if record.deduplicated_against.checked_add(1) != Some(number) {
             wrong.push(format!("was compared with version {}", record.deduplicated_against));
         }
         if let Some(first) = self.commit_ids.insert(record.commit_id.clone(), number) {
@@ -356,9 +356,9 @@ fn misnamed(number: u64, file: &FileRecord) -> Option<String> {
 fn tallies(record: &Record, objects: &Objects) -> Vec<String> {
     let broken = |tally: &ObjectTally| {
         let ObjectTally { bytes: b, documents: d, findings: f, .. } = tally;
-        b.decompressed != b.in_documents + b.between_documents + b.rejected
-            || d.read != d.with_findings + d.passed_over + d.rejected
-            || f.read != f.rows + f.passed_over + f.rejected
+        b.decompressed != sum([b.in_documents, b.between_documents, b.rejected])
+            || d.read != sum([d.with_findings, d.passed_over, d.rejected])
+            || f.read != sum([f.rows, f.passed_over, f.rejected])
     };
     let mut wrong: Vec<String> = objects
         .consumed
@@ -367,7 +367,7 @@ fn tallies(record: &Record, objects: &Objects) -> Vec<String> {
         .map(|object| format!("has counts of `{}/{}` that differ", object.archive, object.key))
         .collect();
     if record.purpose == Purpose::Run {
-        let rows: u64 = objects.consumed.iter().map(|object| object.tally.findings.rows).sum();
+        let rows = sum(objects.consumed.iter().map(|object| object.tally.findings.rows));
         // Of rejects there may be more: those of objects that are read again are settled.
         if record.totals.findings > rows {
             wrong.push("adds more rows than its objects gave".to_owned());

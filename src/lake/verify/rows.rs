@@ -18,6 +18,7 @@ use crate::lake::error::{LakeError, LakeResult};
 use crate::lake::ids::{id_text, parse_id};
 use crate::lake::layout::Table;
 use crate::lake::part_rows::RowReader;
+use crate::lake::record::sum;
 use crate::store::Store;
 
 /// Ids held at a time; with the number of their part each takes 32 bytes.
@@ -33,32 +34,36 @@ async fn check_in_passes(
     parts: &[&Part],
     pass_rows: u64,
 ) -> LakeResult<Vec<Finding>> {
-    let rows: u64 = parts.iter().map(|part| part.file.rows).sum();
-    let passes = rows.div_ceil(pass_rows.max(1)).max(1);
-    let mut findings = Vec::new();
-    let mut unreadable = vec![false; parts.len()];
-    for pass in 0..u128::from(passes) {
-        let mut ids: Vec<(u128, u32)> = Vec::new();
-        for ((index, part), unreadable) in (0_u32..).zip(parts).zip(&mut unreadable) {
-            if *unreadable {
-                continue;
-            }
-            let mut seen = Seen::default();
-            let keep = |id: u128| {
-                if id % u128::from(passes) == pass {
-                    ids.push((id, index));
+    let mut broken = Vec::new();
+    let mut readable: Vec<(u32, &Part)> = (0..).zip(parts.iter().copied()).collect();
+    // Without a part that cannot be read all begins anew: what its record says of its rows is nothing
+    // to count passes by.
+    'anew: loop {
+        let rows = sum(readable.iter().map(|(_, part)| part.file.rows));
+        let passes = u128::from(rows.div_ceil(pass_rows.max(1)).max(1));
+        let mut findings = Vec::new();
+        for pass in 0..passes {
+            let mut ids: Vec<(u128, u32)> = Vec::new();
+            for (at, (index, part)) in readable.iter().enumerate() {
+                let mut seen = Seen::default();
+                let keep = |id: u128| {
+                    if id % passes == pass {
+                        ids.push((id, *index));
+                    }
+                };
+                if let Some(message) = damage(read(store, part, &mut seen, keep).await)? {
+                    broken.push(finding(part, Kind::PartAltered, message));
+                    readable.remove(at);
+                    continue 'anew;
+                } else if pass == 0 {
+                    findings.extend(seen.findings(part));
                 }
-            };
-            if let Some(message) = damage(read(store, part, &mut seen, keep).await)? {
-                *unreadable = true;
-                findings.push(finding(part, Kind::PartAltered, message));
-            } else if pass == 0 {
-                findings.extend(seen.findings(part));
             }
+            findings.extend(doubled(parts, ids));
         }
-        findings.extend(doubled(parts, ids));
+        broken.extend(findings);
+        return Ok(merged(broken));
     }
-    Ok(merged(findings))
 }
 
 fn finding(part: &Part, kind: Kind, message: String) -> Finding {
