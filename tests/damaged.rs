@@ -28,7 +28,7 @@ use crate::program::{command, files, rows, run, text, write};
 struct Lake {
     folder: tempfile::TempDir,
     archive: PathBuf,
-    lake: PathBuf,
+    place: PathBuf,
     /// A row of it, as `forget` takes it.
     row: String,
     /// What is damaged, by what it is.
@@ -66,17 +66,17 @@ impl Lake {
             ("checkpoint", PathBuf::from(checkpoint_key(2))),
             ("settings", PathBuf::from("_healthtrail/lake.json")),
         ];
-        Self { folder, archive, lake, row, victims }
+        Self { folder, archive, place: lake, row, victims }
     }
 
     /// A copy in which one file has other bytes.
     fn with(&self, file: &Path, bytes: &[u8]) -> PathBuf {
         let copy = self.folder.path().join("copy");
         drop(fs::remove_dir_all(&copy));
-        for file in files(&self.lake) {
+        for file in files(&self.place) {
             let to = copy.join(&file);
             fs::create_dir_all(to.parent().unwrap()).unwrap();
-            fs::copy(self.lake.join(&file), to).unwrap();
+            fs::copy(self.place.join(&file), to).unwrap();
         }
         fs::write(copy.join(file), bytes).unwrap();
         copy
@@ -205,9 +205,9 @@ fn matrix(first: usize, step: usize, is_told: bool) -> usize {
     let mut wrong = String::new();
     let (mut cases, mut number) = (0, 0);
     for (index, (what, victim)) in lake.victims.iter().enumerate() {
-        let bytes = fs::read(lake.lake.join(victim)).unwrap();
+        let bytes = fs::read(lake.place.join(victim)).unwrap();
         let (_, other) = &lake.victims[(index + 1) % lake.victims.len()];
-        let other = fs::read(lake.lake.join(other)).unwrap();
+        let other = fs::read(lake.place.join(other)).unwrap();
         for name in DAMAGES {
             let damaged = damage(name, &bytes, &other);
             let mut codes = Vec::new();

@@ -7,6 +7,8 @@
     clippy::unwrap_used,
     reason = "a test that meets something else than it expects has failed"
 )]
+#![allow(clippy::print_stdout, reason = "the long matrices print their tables")]
+#![allow(clippy::case_sensitive_file_extension_comparisons, reason = "keys are no file names")]
 
 mod catalog;
 mod cli;

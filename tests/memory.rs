@@ -1,8 +1,9 @@
 //! How much memory a run takes: under `--memory` and [`BEYOND_BYTES`], however much there is to read and
 //! however it is made. The high-water mark of the resident set, as the kernel keeps it, is looked at while
 //! the program runs. The matrix of `tests/attack memory` is ignored here, since it takes minutes;
-//! ATTACK_BINARY names another build of the program to measure.
+//! `ATTACK_BINARY` names another build of the program to measure.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -158,7 +159,7 @@ fn long_texts(scale: usize) -> Vec<u8> {
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
-        text.push_str(&format!("{state:x}"));
+        write!(text, "{state:x}").unwrap();
     }
     gzip(health_event(1, "2026-08-01", "111122223333").replace("is impaired", &text).as_bytes())
 }

@@ -16,7 +16,7 @@ use healthtrail::finding::tally::Tally;
 
 use crate::program::{files, gzip, healthtrail, text};
 
-/// How many documents are mutated; ATTACK_CASES asks for more.
+/// How many documents are mutated; `ATTACK_CASES` asks for more.
 const DOCUMENTS: usize = 100_000;
 /// How many the two JSON readers are held against each other on.
 const JSON_DOCUMENTS: usize = 20_000;
@@ -254,7 +254,7 @@ fn mutated_documents_are_accounted_for_and_harm_no_neighbour_4() {
     accounted_for_and_harm_no_neighbour(3);
 }
 
-/// Part of `tests/attack mutate`, which asks for other seeds or for more by ATTACK_CASES.
+/// Part of `tests/attack mutate`, which asks for other seeds or for more by `ATTACK_CASES`.
 #[test]
 #[ignore = "takes minutes"]
 fn matrix_of_other_seeds() {

@@ -168,6 +168,7 @@ impl CatalogArgs {
 
 /// How deep, and how many: what the limits in bytes leave open.
 #[derive(Debug, Clone, Copy, Args)]
+#[expect(clippy::struct_field_names, reason = "the options end so")]
 pub(super) struct CountArgs {
     /// Deepest document, 1 to 127 levels; a deeper one is a reject, `too_deep`
     #[arg(

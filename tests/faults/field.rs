@@ -63,7 +63,7 @@ impl Program {
     }
 
     pub(super) async fn verify(&self, lake: &str) -> Ended {
-        self.start(&["verify", "--lake", lake, "--full"], Duration::from_secs(120)).await
+        self.start(&["verify", "--lake", lake, "--full"], Duration::from_mins(2)).await
     }
 
     async fn start(&self, arguments: &[&str], deadline: Duration) -> Ended {
@@ -76,13 +76,12 @@ impl Program {
         let id = child.id().to_string();
         let ended = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap());
         tokio::pin!(ended);
-        let output = match tokio::time::timeout(deadline, &mut ended).await {
-            Ok(output) => output.unwrap(),
-            Err(_) => {
-                // The test's own child, which would wait for ever.
-                std::process::Command::new("kill").args(["-KILL", &id]).status().unwrap();
-                ended.await.unwrap()
-            }
+        let output = if let Ok(output) = tokio::time::timeout(deadline, &mut ended).await {
+            output.unwrap()
+        } else {
+            // The test's own child, which would wait for ever.
+            std::process::Command::new("kill").args(["-KILL", &id]).status().unwrap();
+            ended.await.unwrap()
         };
         let seconds = begun.elapsed().as_secs_f64();
         let stdout = String::from_utf8(output.stdout).unwrap();
@@ -224,7 +223,7 @@ impl Field {
             put(&*field.store, &object, event(number, number)).await;
         }
         let program = field.undisturbed();
-        let patience = Duration::from_secs(300);
+        let patience = Duration::from_mins(5);
         let base = format!("{uri}/base");
         let made = program.run(&field.archive, &base, patience).await;
         assert_eq!(made.code, 0, "{}", made.all());

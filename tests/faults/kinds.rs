@@ -32,6 +32,7 @@ pub(super) enum Meant {
 }
 
 /// A fault.
+#[derive(Clone, Copy)]
 pub(super) struct Kind {
     pub(super) name: &'static str,
     pub(super) action: fn() -> Action,

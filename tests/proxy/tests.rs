@@ -109,7 +109,7 @@ async fn raw_get(action: Action) -> (String, bool) {
     let served = tokio::spawn(async move {
         let (mut stream, _) = upstream.accept().await.unwrap();
         let mut head = [0; 4096];
-        stream.read(&mut head).await.unwrap();
+        assert!(stream.read(&mut head).await.unwrap() > 0);
         let reply = "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n0123456789";
         stream.write_all(reply.as_bytes()).await.unwrap();
     });

@@ -310,7 +310,7 @@ async fn each_command_beside_another_ends_as_one_after_the_other() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "a long matrix: tests/attack races"]
 async fn every_command_at_every_operation_of_another() {
-    println!("| commands | orders | ended with 1 and were called again |");
+    println!("| commands | orders | ended with an error, and were called again |");
     for pair in PAIRS {
         let (orders, errors) = meet_in_orders(pair, 1).await;
         println!("| {:?} beside {:?} | {orders} | {errors} |", pair.0, pair.1);
