@@ -280,7 +280,9 @@ fn one_is_told_who_one_is_and_never_the_secret() {
                     <Message>The security token is invalid.</Message></Error></ErrorResponse>";
         http("403 Forbidden", "content-type: text/xml\r\n", body)
     });
-    let s3 = Server::start(|_| http("200 OK", "", "<ListBucketResult></ListBucketResult>"));
+    let s3 = Server::start(|_| {
+        http("200 OK", "", "<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>")
+    });
     let url = s3.url();
     let arguments = ["--from", "s3://some-bucket/health", "--endpoint-url", &url];
     let with = |sts: &str| {

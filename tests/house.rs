@@ -25,7 +25,7 @@ const OWNED: [(&str, &[&str]); 16] = [
     ("clap::", &["cli/", "main.rs"]),
     ("fail::", &["store/fail_point"]),
     ("fs::hard_link", &["store/disk"]),
-    ("fs::rename", &["store/disk"]),
+    ("fs::rename", &["store/disk", "job/replay/state"]),
 ];
 
 /// Files between bytes and batches: no world, no clock, no threads.

@@ -50,6 +50,8 @@ pub(crate) fn command() -> Command {
             command.env_remove(name);
         }
     }
+    // A panic is told by its place alone, unless this is set.
+    command.env_remove("RUST_BACKTRACE");
     command
 }
 

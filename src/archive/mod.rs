@@ -11,5 +11,6 @@ pub mod documents;
 pub mod fetch;
 pub mod read;
 pub mod recognize;
+mod shape;
 pub mod split;
 pub mod unpack;

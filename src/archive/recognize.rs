@@ -12,6 +12,10 @@ use base64::Engine as _;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use crate::archive::documents::Documents;
+use crate::archive::shape::{
+    has_any, is_asff, is_finding, is_health_api, is_health_detail, is_object, is_ocsf,
+    is_ocsf_finding, text,
+};
 use crate::archive::split::{Piece, SplitLimits, parse};
 use crate::finding::envelope::{Envelope, Found, Shape};
 use crate::finding::json::{Arena, Json};
@@ -384,81 +388,6 @@ fn is_error_record(json: &Json<'_>) -> bool {
 fn lambda_records<'j>(json: &'j Json<'j>) -> Option<&'j [Json<'j>]> {
     let records = json.get("Records")?.as_array()?;
     records.iter().any(|record| is_object(record, "Sns")).then_some(records)
-}
-
-/// A finding of Security Hub, in either schema.
-fn is_finding(json: &Json<'_>) -> bool {
-    is_ocsf(json) || is_asff(json)
-}
-
-/// ASFF: a product's ARN, or the account and generator, beside anything else that ASFF has.
-fn is_asff(json: &Json<'_>) -> bool {
-    let others =
-        ["Id", "GeneratorId", "AwsAccountId", "SchemaVersion", "Severity", "Title", "Types"];
-    let has = |name: &str| json.get(name).is_some();
-    has("ProductArn") && has_any(json, &others)
-        || has("AwsAccountId")
-            && (has("SchemaVersion") || has("GeneratorId"))
-            && has_any(json, &["Id", "Severity"])
-}
-
-/// OCSF: a class beside other members of its base event.
-fn is_ocsf(json: &Json<'_>) -> bool {
-    let has = |name: &str| json.get(name).is_some();
-    has("class_uid") && has_any(json, &["category_uid", "type_uid", "activity_id", "metadata"])
-        || has("finding_info") && is_object(json, "metadata")
-}
-
-/// A class of OCSF's category 2, Findings; without a class, what only a finding has.
-fn is_ocsf_finding(json: &Json<'_>) -> bool {
-    let number = |name: &str| match json.get(name) {
-        Some(Json::Number(number)) => number.parse::<u64>().ok(),
-        Some(Json::String(text)) => text.parse().ok(),
-        _ => None,
-    };
-    match (number("category_uid"), number("class_uid")) {
-        (Some(category), _) => category == 2,
-        (None, Some(class)) => (2_000..3_000).contains(&class),
-        (None, None) => json.get("finding_info").is_some(),
-    }
-}
-
-/// The `detail` of a Health event: its ARN beside anything that only an event has, or so much of an
-/// event that its ARN is what is missing.
-fn is_health_detail(json: &Json<'_>) -> bool {
-    let has = |name: &str| json.get(name).is_some();
-    if has("eventArn") {
-        let others = [
-            "communicationId",
-            "eventDescription",
-            "eventScopeCode",
-            "eventTypeCategory",
-            "eventTypeCode",
-            "service",
-        ];
-        return has_any(json, &others);
-    }
-    !has("arn") && has("eventTypeCode") && has_any(json, &["eventDescription", "eventTypeCategory"])
-}
-
-/// An event or entity as the Health API returns it.
-fn is_health_api(json: &Json<'_>) -> bool {
-    let is_event = text(json, "arn").is_some_and(|arn| arn.contains(":health:"))
-        || json.get("arn").is_some() && json.get("eventTypeCode").is_some();
-    let is_entity = json.get("entityArn").is_some() && json.get("eventArn").is_some();
-    is_event || is_entity
-}
-
-fn text<'j>(json: &'j Json<'_>, name: &str) -> Option<&'j str> {
-    json.get(name).and_then(Json::as_str)
-}
-
-fn is_object(json: &Json<'_>, name: &str) -> bool {
-    json.get(name).is_some_and(|member| member.as_object().is_some())
-}
-
-fn has_any(json: &Json<'_>, names: &[&str]) -> bool {
-    names.iter().any(|name| json.get(name).is_some())
 }
 
 fn kind(json: &Json<'_>) -> &'static str {

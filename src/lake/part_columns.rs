@@ -35,6 +35,6 @@ mod tests {
         let columns = part_columns(&store, &file(bytes.len())).await.unwrap();
         assert_eq!(columns, rejects::COLUMNS.map(|column| column.name));
         let cut = part_columns(&store, &file(bytes.len() - 1)).await.unwrap_err();
-        assert!(cut.to_string().contains("`part` is not readable"), "{cut}");
+        assert!(cut.to_string().contains("`part` does not end as a Parquet file"), "{cut}");
     }
 }

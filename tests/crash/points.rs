@@ -130,7 +130,7 @@ async fn r024_a_panic_while_an_object_is_fetched_is_not_the_end_of_the_plan() {
     let place = points_of.place.with_lake(format!("{}-r024", points_of.place.lake));
     let ended = at(place.run(&[]), FailPoint::Fetching, "2*off->panic");
     ended.assert_code(1, "two of four objects are fetched");
-    let said = "fetching objects panicked, which is a defect of healthtrail: ";
+    let said = "fetching objects panicked, which is a defect of healthtrail";
     assert!(ended.stderr.contains(said), "{}", ended.stderr);
     points_of.assert_settled(&place, "run again").await;
 }
