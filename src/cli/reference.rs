@@ -51,7 +51,9 @@ pub fn configuration_reference() -> String {
     let mut page = String::from(CONFIGURATION);
     for (variable, mut uses) in variables {
         uses.sort_by(|one, two| one.0.cmp(&two.0));
-        let Some((_, arg)) = uses.first() else { continue };
+        // Several commands say it in words of their own; `run` is the one that is set up by variables.
+        let of_run = uses.iter().find(|(command, _)| command == "run");
+        let Some((_, arg)) = of_run.or(uses.first()) else { continue };
         let option = arg.get_long().map_or_else(String::new, |long| format!("`--{long}`"));
         let default = defaults(arg).map_or_else(String::new, |default| format!("`{default}`"));
         let commands: Vec<&str> = uses.iter().map(|(command, _)| command.as_str()).collect();
