@@ -119,6 +119,8 @@ fn what_is_wrong_with_a_folder_is_said_with_a_remedy() {
         assert_eq!(failing(&checks(&["--to", "/proc/healthtrail/lake"], &[], 3)), ["lake open"]);
     }
 
+    assert_eq!(failing(&checks(&["--from", text(at), "--to", empty], &[], 3)), ["archives places"]);
+
     assert_eq!(healthtrail(&["run", "--from", SAMPLES, "--to", lake]).code, 0);
     let done = Path::new(lake).join("_healthtrail/log/0000000001.done");
     fs::remove_file(&done).unwrap();

@@ -5,7 +5,6 @@
 //! format, version 0: one JSON object on one line, with each metric and the dimension as members of its root
 //! (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>).
 
-use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
@@ -187,17 +186,12 @@ fn count(metric: &'static str, count: u64) -> Figure {
     Figure { metric, unit: Unit::Count, value: count as f64 }
 }
 
-/// Says how the command ended, where that is asked for.
-pub(super) fn end(result: &anyhow::Result<Outcome>, code: u8) -> io::Result<()> {
-    let Some(ending) = ENDING.get() else { return Ok(()) };
-    let Some(told) = told() else { return Ok(()) };
-    let mut figures = told.figures.clone();
-    if result.is_err() {
-        let commits = told.progress.as_ref().map(|counters| Progress::get(&counters.commits));
-        figures = commits.map(|commits| count("Commits", commits)).into_iter().collect();
-    }
-    figures.push(count("Failed", u64::from(result.is_err())));
-    figures.push(count("Lost", u64::from(matches!(result, Ok(Outcome::Lost)))));
+/// Says how the command ended, where that is asked for, and gives the exit code: metrics that cannot be written
+/// are a failure.
+pub(super) fn end(result: &anyhow::Result<Outcome>, code: u8) -> u8 {
+    let Some(ending) = ENDING.get() else { return code };
+    let Some(told) = told() else { return code };
+    let figures = figures(&told, result);
     let outcome = match result {
         Ok(Outcome::Done) => "done",
         Ok(Outcome::Lost) => "lost",
@@ -210,9 +204,14 @@ pub(super) fn end(result: &anyhow::Result<Outcome>, code: u8) -> io::Result<()> 
         ("program".to_owned(), json!(concat!("healthtrail ", env!("CARGO_PKG_VERSION")))),
     ]);
     said.extend(told.version.map(|version| ("lake_version".to_owned(), json!(version))));
+    let mut code = code;
     if let Some(lake) = &told.metrics {
         let now = jiff::Timestamp::now().as_millisecond();
-        printer::metrics(emf(now, lake, &figures, said.clone()))?;
+        if let Err(error) = printer::metrics(emf(now, lake, &figures, said.clone())) {
+            printer::error(&anyhow::Error::new(error).context("writing the metrics"));
+            code = code.max(1);
+            said.insert("exit_code".to_owned(), json!(code));
+        }
     }
     if log::is_json() {
         let seconds = ending.begun.elapsed().as_secs_f64();
@@ -222,7 +221,19 @@ pub(super) fn end(result: &anyhow::Result<Outcome>, code: u8) -> io::Result<()> 
         let message = format!("{} ended: {outcome}, exit code {code}", ending.command);
         log::line(level, LogEvent::Outcome, &message, said);
     }
-    Ok(())
+    code
+}
+
+/// What is known of a command that has ended in this way.
+fn figures(told: &Told, result: &anyhow::Result<Outcome>) -> Vec<Figure> {
+    let mut figures = told.figures.clone();
+    if result.is_err() {
+        let commits = told.progress.as_ref().map(|counters| Progress::get(&counters.commits));
+        figures = commits.map(|commits| count("Commits", commits)).into_iter().collect();
+    }
+    figures.push(count("Failed", u64::from(result.is_err())));
+    figures.push(count("Lost", u64::from(matches!(result, Ok(Outcome::Lost)))));
+    figures
 }
 
 /// One document of the embedded metric format.

@@ -235,13 +235,7 @@ impl Cli {
                 Self::code(error)
             }
         };
-        match ending::end(result, code) {
-            Ok(()) => code,
-            Err(error) => {
-                printer::error(&anyhow::Error::new(error).context("writing the metrics"));
-                code.max(1)
-            }
-        }
+        ending::end(result, code)
     }
 }
 

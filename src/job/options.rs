@@ -64,9 +64,17 @@ pub struct UsageError(pub String);
 
 /// No archive may lie in another, nor a lake in an archive or the other way round.
 pub(crate) fn check_places(options: &RunOptions) -> anyhow::Result<()> {
+    check_apart(options.archives.iter(), options.lake.as_deref())
+}
+
+/// The same of archives and a lake that were opened.
+pub(crate) fn check_apart<'a>(
+    archives: impl Iterator<Item = &'a Archive>,
+    lake: Option<&dyn Store>,
+) -> anyhow::Result<()> {
     let mut places: Vec<(String, &str)> =
-        options.archives.iter().map(|archive| (archive.uri_prefix(), "archive")).collect();
-    places.extend(options.lake.iter().map(|lake| (lake.uri(""), "lake")));
+        archives.map(|archive| (archive.uri_prefix(), "archive")).collect();
+    places.extend(lake.iter().map(|lake| (lake.uri(""), "lake")));
     places.sort();
     for pair in places.windows(2) {
         if let [(outer, outer_kind), (inner, inner_kind)] = pair

@@ -18,6 +18,7 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use crate::finding::product::Products;
+use crate::job::options::check_apart;
 use crate::job::plan::Archive;
 use crate::store::{Identity, Store, StoreError};
 
@@ -167,9 +168,20 @@ pub async fn doctor(options: DoctorOptions) -> Diagnosis {
             Err(error) => lake::look_beside(&mut notes, typed, error, options.writes).await,
         }
     }
-    place::compare_regions(&mut diagnosis.notes("archives and lake"), &regions);
+    let mut notes = diagnosis.notes("archives and lake");
+    place::compare_regions(&mut notes, &regions);
+    apart(&mut notes, &options);
     machine::look(&mut diagnosis.notes("machine"), &options, !options.identities.is_empty());
     diagnosis
+}
+
+/// A run refuses a lake in an archive, and the other way round.
+fn apart(notes: &mut Notes<'_>, options: &DoctorOptions) {
+    let archives = options.archives.iter().filter_map(|(_, archive)| archive.as_ref().ok());
+    let lake = options.lake.as_ref().and_then(|(_, lake)| lake.as_deref().ok());
+    if let Err(error) = check_apart(archives, lake) {
+        notes.fail("places", error.to_string(), "give each a prefix of its own");
+    }
 }
 
 fn whoever(notes: &mut Notes<'_>, identity: &Result<Identity, StoreError>) {
