@@ -139,7 +139,9 @@ def main():
                     code, said = run(server, program, key, without(policy, action, resource))
                     told = f"without {action} on {resource}: {code}\n{said}"
                     print(f"  without {action:16} on {resource}: exit code {code}")
-                    assert code in (1, 3), told
+                    # Staging that stays is tidied up by the next run: a warning, and no failure.
+                    is_tidying = action == "s3:DeleteObject" and "/staging/" in resource
+                    assert code in ((0,) if is_tidying else (1, 3)), told
                     assert "this needs" in said and action in said, told
                     named = re.escape(resource).replace(r"\*", ".*")
                     assert re.search(named, said), told

@@ -5,13 +5,15 @@
 //! one. Memory: one page, of 1,000 keys.
 
 use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
 
 use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
-use aws_sdk_s3::types::EncodingType;
+use aws_sdk_s3::types::{EncodingType, OptionalObjectAttributes};
 
 use super::S3;
+use super::answer::listed_meta;
 use super::error::Request;
-use crate::store::{ObjectMeta, StoreResult};
+use crate::store::{ObjectMeta, Store as _, StoreError, StoreErrorKind, StoreResult};
 
 /// A listing between two pages.
 #[derive(Debug, Default)]
@@ -52,5 +54,61 @@ pub(super) fn cut(page: &ListObjectsV2Output) -> Option<String> {
             Some("it does not say whether more follows".into())
         }
         _ => None,
+    }
+}
+
+impl S3 {
+    /// One page; one that was cut on its way is asked for again.
+    pub(super) async fn page(
+        &self,
+        prefix: &str,
+        token: Option<String>,
+    ) -> StoreResult<ListObjectsV2Output> {
+        let mut attempt = 1;
+        loop {
+            let page = self.page_once(prefix, token.clone()).await?;
+            let Some(why) = cut(&page) else { return Ok(page) };
+            if attempt >= self.options.patience.attempts {
+                let message =
+                    format!("the page was cut, after all retries: {why}; hint: run again");
+                let (kind, verb) = (StoreErrorKind::Unavailable, Request::List.verb());
+                return Err(StoreError::new(kind, verb, self.uri(prefix), message));
+            }
+            self.bodies_again.fetch_add(1, Ordering::Relaxed);
+            tokio::time::sleep(self.options.patience.backoff(attempt)).await;
+            attempt += 1;
+        }
+    }
+
+    async fn page_once(
+        &self,
+        prefix: &str,
+        token: Option<String>,
+    ) -> StoreResult<ListObjectsV2Output> {
+        self.client
+            .list_objects_v2()
+            .bucket(&self.bucket)
+            .prefix(self.key(prefix))
+            // XML cannot hold every byte of a key.
+            .encoding_type(EncodingType::Url)
+            .optional_object_attributes(OptionalObjectAttributes::RestoreStatus)
+            .set_continuation_token(token)
+            .set_expected_bucket_owner(self.owner())
+            .set_request_payer(self.payer())
+            .send()
+            .await
+            .map_err(|error| self.error(Request::List, prefix, &error))
+    }
+
+    pub(super) fn entry(
+        &self,
+        object: &aws_sdk_s3::types::Object,
+        is_encoded: bool,
+    ) -> StoreResult<ObjectMeta> {
+        listed_meta(object, is_encoded, &self.prefix).ok_or_else(|| {
+            let key = object.key().unwrap_or_default();
+            let message = format!("the listing holds a key that was not asked for: `{key}`");
+            self.other(Request::List, "", message)
+        })
     }
 }

@@ -21,12 +21,9 @@ use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::config::{Builder, Region};
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
-use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
 use aws_sdk_s3::operation::put_object::builders::PutObjectFluentBuilder;
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{
-    EncodingType, MetadataDirective, OptionalObjectAttributes, RequestPayer, ServerSideEncryption,
-};
+use aws_sdk_s3::types::{MetadataDirective, RequestPayer, ServerSideEncryption};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -34,8 +31,8 @@ use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream, StreamExt};
 
 use self::answer::{
-    RESERVED_BYTES_MAX, SHA256, answer, code, given_bytes, head_meta, listed_meta, quote,
-    range_header, read_body, status,
+    RESERVED_BYTES_MAX, SHA256, answer, code, given_bytes, head_meta, quote, range_header,
+    read_body, status,
 };
 pub(in crate::store) use self::client::{NoClearText, load_settings};
 pub use self::client::{Patience, S3Options};
@@ -158,56 +155,6 @@ impl S3 {
 
     fn other(&self, request: Request, key: &str, message: impl Into<String>) -> StoreError {
         StoreError::new(StoreErrorKind::Other, request.verb(), self.uri(key), message)
-    }
-
-    /// One page; one that was cut on its way is asked for again.
-    async fn page(&self, prefix: &str, token: Option<String>) -> StoreResult<ListObjectsV2Output> {
-        let mut attempt = 1;
-        loop {
-            let page = self.page_once(prefix, token.clone()).await?;
-            let Some(cut) = listing::cut(&page) else { return Ok(page) };
-            if attempt >= self.options.patience.attempts {
-                let message =
-                    format!("the page was cut, after all retries: {cut}; hint: run again");
-                let (kind, verb) = (StoreErrorKind::Unavailable, Request::List.verb());
-                return Err(StoreError::new(kind, verb, self.uri(prefix), message));
-            }
-            self.bodies_again.fetch_add(1, Ordering::Relaxed);
-            tokio::time::sleep(self.options.patience.backoff(attempt)).await;
-            attempt += 1;
-        }
-    }
-
-    async fn page_once(
-        &self,
-        prefix: &str,
-        token: Option<String>,
-    ) -> StoreResult<ListObjectsV2Output> {
-        self.client
-            .list_objects_v2()
-            .bucket(&self.bucket)
-            .prefix(self.key(prefix))
-            // XML cannot hold every byte of a key.
-            .encoding_type(EncodingType::Url)
-            .optional_object_attributes(OptionalObjectAttributes::RestoreStatus)
-            .set_continuation_token(token)
-            .set_expected_bucket_owner(self.owner())
-            .set_request_payer(self.payer())
-            .send()
-            .await
-            .map_err(|error| self.error(Request::List, prefix, &error))
-    }
-
-    fn entry(
-        &self,
-        object: &aws_sdk_s3::types::Object,
-        is_encoded: bool,
-    ) -> StoreResult<ObjectMeta> {
-        listed_meta(object, is_encoded, &self.prefix).ok_or_else(|| {
-            let key = object.key().unwrap_or_default();
-            let message = format!("the listing holds a key that was not asked for: `{key}`");
-            self.other(Request::List, "", message)
-        })
     }
 
     async fn head_object(
