@@ -238,7 +238,7 @@ fn r018_settings_of_retries_for_other_programs_are_not_read() {
 }
 
 /// A copy that was answered with 404 although its source is there was recorded as damage, for good.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn r019_a_404_is_no_damage_while_what_was_staged_is_there() {
     let lake: Arc<dyn Store> = Arc::new(Memory::new("lake"));
     let archive: Arc<dyn Store> = Arc::new(failing::archive(2).await);
@@ -291,7 +291,7 @@ async fn r020_a_store_that_is_silent_ends_the_run() {
 
 /// A run whose rows were all in the lake failed when it could not delete what was staged, or write a
 /// checkpoint, which are for the next run as well.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn r021_what_cannot_be_tidied_up_fails_no_run() {
     let lake: Arc<dyn Store> = Arc::new(Memory::new("lake"));
     let archive: Arc<dyn Store> = Arc::new(failing::archive(20).await);
