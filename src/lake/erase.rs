@@ -14,7 +14,7 @@ use super::layout::{Partition, Table};
 use super::ledger::LedgerFile;
 use super::merge::without;
 use super::part::batch_sizes;
-use super::part_ids::read_footer;
+use super::part_ids::read_unknown_footer;
 use super::part_rows::RowReader;
 use super::record::FileRecord;
 use super::sink::{Sink, Staging};
@@ -28,7 +28,7 @@ const ALWAYS: Range<i64> = i64::MIN..i64::MAX;
 pub async fn as_file(store: &dyn Store, meta: &ObjectMeta) -> LakeResult<LedgerFile> {
     let (key, bytes) = (meta.key.clone(), meta.size);
     let mut file = LedgerFile { commit: 0, key, rows: 0, bytes, sha256: String::new() };
-    let footer = read_footer(store, &file).await?;
+    let footer = read_unknown_footer(store, &file).await?;
     file.rows = footer.file_metadata().num_rows().unsigned_abs();
     Ok(file)
 }

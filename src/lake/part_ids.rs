@@ -128,6 +128,16 @@ pub(super) async fn read_footer(
     store: &dyn Store,
     file: &LedgerFile,
 ) -> LakeResult<Arc<ParquetMetaData>> {
+    let metadata = read_unknown_footer(store, file).await?;
+    check_metadata(file, &metadata)?;
+    Ok(Arc::new(metadata))
+}
+
+/// The same of a file of whose rows no log tells: they are not held against `file`.
+pub(super) async fn read_unknown_footer(
+    store: &dyn Store,
+    file: &LedgerFile,
+) -> LakeResult<ParquetMetaData> {
     let mut range = file.bytes.saturating_sub(FOOTER_BYTES)..file.bytes;
     let mut end = fetch(store, file, std::slice::from_ref(&range)).await?.pop().unwrap_or_default();
     let length = footer_bytes(file, &end)?;
@@ -149,8 +159,7 @@ pub(super) async fn read_footer(
     let DecodeResult::Data(metadata) = result else {
         return Err(LakeError::damaged(&file.key, "has no whole Parquet footer"));
     };
-    check_metadata(file, &metadata)?;
-    Ok(Arc::new(metadata))
+    Ok(metadata)
 }
 
 pub(super) async fn fetch(
