@@ -14,7 +14,7 @@ const OWNED: [(&str, &[&str]); 16] = [
     ("aws_sdk_glue", &["store/glue"]),
     ("aws_sdk_s3", &["store/s3"]),
     ("aws_sdk_sts", &["store/s3"]),
-    ("aws_config", &["store/s3", "store/glue"]),
+    ("aws_config", &["store/s3"]),
     ("aws_smithy", &["store/s3"]),
     ("aws_types", &["store/s3"]),
     ("flate2", &["archive/unpack", "generate/"]),

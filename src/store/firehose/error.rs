@@ -9,7 +9,7 @@ use std::error::Error;
 use aws_sdk_firehose::config::http::HttpResponse;
 use aws_sdk_firehose::error::{ProvideErrorMetadata, SdkError};
 
-use crate::store::s3::NO_CLEAR_TEXT;
+use crate::store::s3::{NO_CLEAR_TEXT, causes};
 use crate::store::{StoreError, StoreErrorKind};
 
 /// What was asked.
@@ -75,20 +75,6 @@ where
             .map(str::to_owned),
         not_sent,
     }
-}
-
-/// An error and its causes on one line.
-fn causes(error: &(dyn Error + 'static)) -> String {
-    let mut said: Vec<String> = Vec::new();
-    let mut next = Some(error);
-    while let Some(error) = next {
-        let text = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
-        if !said.iter().any(|before| before.contains(&text)) {
-            said.push(text);
-        }
-        next = error.source();
-    }
-    said.join(": ")
 }
 
 /// Codes of errors that pass.

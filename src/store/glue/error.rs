@@ -8,10 +8,8 @@ use std::error::Error;
 use aws_sdk_glue::config::http::HttpResponse;
 use aws_sdk_glue::error::{BuildError, ProvideErrorMetadata, SdkError};
 
+use crate::store::s3::{NO_CLEAR_TEXT, causes};
 use crate::store::{StoreError, StoreErrorKind};
-
-/// How an error of the interceptor against clear text is known again.
-pub(super) const NO_CLEAR_TEXT: &str = "NoClearText";
 
 /// What was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -175,21 +173,6 @@ fn judge_unanswered(causes: &str) -> Judgement {
             "check the network and the endpoint, then run again".to_owned(),
         )
     }
-}
-
-/// An error and its causes on one line.
-fn causes(error: &(dyn Error + 'static)) -> String {
-    let mut said: Vec<String> = Vec::new();
-    let mut next = Some(error);
-    while let Some(error) = next {
-        let text = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
-        // Some errors repeat their causes.
-        if !said.iter().any(|before| before.contains(&text)) {
-            said.push(text);
-        }
-        next = error.source();
-    }
-    said.join(": ")
 }
 
 #[cfg(test)]

@@ -12,25 +12,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_glue::Client;
-use aws_sdk_glue::config::interceptors::BeforeTransmitInterceptorContextRef;
 use aws_sdk_glue::config::retry::RetryConfig;
 use aws_sdk_glue::config::timeout::TimeoutConfig;
-use aws_sdk_glue::config::{
-    BehaviorVersion, Builder, ConfigBag, Intercept, Region, RuntimeComponents,
-};
-use aws_sdk_glue::error::BoxError;
+use aws_sdk_glue::config::{Builder, Region};
 use aws_sdk_glue::types::{DatabaseInput, Table};
 use futures::future::BoxFuture;
 
 use self::convert::{
     changed_table, partition_error, partition_input, present_partition, present_table, table_input,
 };
-use self::error::{NO_CLEAR_TEXT, Request, explain, is_not_found, not_built};
+use self::error::{Request, explain, is_not_found, not_built};
 use super::catalog::{
     CatalogPartition, CatalogTable, GlueOptions, PartitionError, TableCatalog, TableChange,
     TableInput, changed_meanwhile,
 };
-use super::{StoreError, StoreErrorKind, StoreResult, uri};
+use super::s3::{NoClearText, load_settings};
+use super::{S3Options, StoreError, StoreErrorKind, StoreResult, uri};
 
 /// How often one request is sent.
 const ATTEMPTS: u32 = 5;
@@ -51,11 +48,8 @@ impl Glue {
         let refuse = |message: String| {
             StoreError::new(StoreErrorKind::Other, "opening", "the Glue Data Catalog", message)
         };
-        let mut loader = aws_config::defaults(BehaviorVersion::latest());
-        if let Some(profile) = &options.profile {
-            loader = loader.profile_name(profile);
-        }
-        let sdk = loader.load().await;
+        let options_of_sdk = S3Options { profile: options.profile.clone(), ..S3Options::default() };
+        let sdk = load_settings(&options_of_sdk).await;
         let Some(region) = sdk.region().map(|region| Region::as_ref(region).to_owned()) else {
             return Err(refuse("no Region is set; hint: name it (AWS_REGION)".to_owned()));
         };
@@ -242,24 +236,5 @@ impl fmt::Debug for Glue {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The client's settings would fill pages.
         formatter.debug_struct("Glue").field("region", &self.region).finish_non_exhaustive()
-    }
-}
-
-/// Whatever setting an address came from: no credentials in clear text to another machine.
-#[derive(Debug)]
-struct NoClearText;
-
-impl Intercept for NoClearText {
-    fn name(&self) -> &'static str {
-        NO_CLEAR_TEXT
-    }
-
-    fn read_before_signing(
-        &self,
-        context: &BeforeTransmitInterceptorContextRef<'_>,
-        _components: &RuntimeComponents,
-        _config: &mut ConfigBag,
-    ) -> Result<(), BoxError> {
-        uri::check_endpoint(context.request().uri()).map_err(BoxError::from)
     }
 }

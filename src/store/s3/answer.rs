@@ -67,7 +67,7 @@ where
 }
 
 /// An error and its causes on one line.
-fn causes(error: &(dyn Error + 'static)) -> String {
+pub(in crate::store) fn causes(error: &(dyn Error + 'static)) -> String {
     let mut said: Vec<String> = Vec::new();
     let mut next = Some(error);
     while let Some(error) = next {

@@ -30,6 +30,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream, StreamExt};
 
+pub(in crate::store) use self::answer::causes;
 use self::answer::{
     RESERVED_BYTES_MAX, SHA256, answer, code, given_bytes, head_meta, quote, range_header,
     read_body, status,
