@@ -96,7 +96,7 @@ impl FailPoint {
 }
 
 #[cfg(feature = "failpoints")]
-pub(crate) use armed::{arm, reach, stop_was_asked_for};
+pub(crate) use armed::{arm, kill, reach, stop_was_asked_for};
 
 /// Nothing, in all that is shipped.
 #[cfg(not(feature = "failpoints"))]
@@ -146,7 +146,7 @@ mod armed {
     }
 
     /// SIGKILL, which nothing can be done about.
-    fn kill() {
+    pub(crate) fn kill() {
         send("KILL");
         loop {
             std::thread::park();

@@ -1,7 +1,8 @@
 //! What a folder's changes were, in their order, for tests that play back a loss of power.
 //!
-//! In: each change, and the variable `HEALTHTRAIL_FILE_JOURNAL`, a folder. Out: `journal` in it, a line of
-//! JSON for each change that took place, and the bytes that were written beside it. All changes of a
+//! In: each change, and the variables below, one of them a folder. Out: `journal` in it, a line of
+//! JSON for each change, in the numbers of the fail point (`failed` where nothing changed), and the bytes
+//! that were written beside it. All changes of a
 //! process are made one after the other, so that the order is that of the disk, and whoever is killed at
 //! one has noted all before it. Only with the feature `failpoints`.
 
@@ -13,10 +14,13 @@ use std::sync::{Mutex, PoisonError};
 use serde_json::json;
 
 use super::disk::Step;
-use super::fail_point::{FailPoint, reach};
+use super::fail_point::{FailPoint, kill, reach};
 
 /// Names the journal's folder.
 const VARIABLE: &str = "HEALTHTRAIL_FILE_JOURNAL";
+/// The change after which the process ends: how it is called, a blank, and a part of the path that it makes. A
+/// number would not do for it, since files are published side by side.
+const KILL: &str = "HEALTHTRAIL_FILE_JOURNAL_KILL";
 
 static JOURNAL: Mutex<Option<Journal>> = Mutex::new(None);
 
@@ -36,11 +40,14 @@ pub(super) fn step<T>(step: Step<'_>, change: impl FnOnce() -> io::Result<T>) ->
         *journal = Some(Journal::open(folder.into())?);
     }
     reach(FailPoint::FileOperation);
-    let made = change()?;
+    let made = change();
     if let Some(journal) = journal.as_mut() {
-        journal.note(step)?;
+        match made {
+            Ok(_) => journal.note(step)?,
+            Err(_) => journal.line(&json!({"step": "failed", "path": ""}))?,
+        }
     }
-    Ok(made)
+    made
 }
 
 impl Journal {
@@ -75,6 +82,18 @@ impl Journal {
         };
         let text = |path: &Path| path.to_string_lossy().into_owned();
         let line = json!({"step": name, "path": text(path), "to": to.map(text)});
+        self.line(&line)?;
+        let last = std::env::var(KILL).unwrap_or_default();
+        let is_last = last
+            .split_once(' ')
+            .is_some_and(|(step, part)| step == name && text(to.unwrap_or(path)).contains(part));
+        if is_last {
+            kill();
+        }
+        Ok(())
+    }
+
+    fn line(&mut self, line: &serde_json::Value) -> io::Result<()> {
         writeln!(self.file, "{line}")?;
         self.lines += 1;
         Ok(())
