@@ -189,6 +189,11 @@ impl Log {
             }
             drop(entries);
             if ended && self.is_the_end(ledger.version + 1).await? {
+                // Who wrote the last mark may have been killed before it was durable; those before it became so
+                // with the records that came later.
+                if complete && caught.commits > 0 && caught.rolled_forward != Some(ledger.version) {
+                    self.store.make_durable(&done_key(ledger.version)).await?;
+                }
                 caught.tell_of_lists(ledger);
                 return Ok(caught);
             }

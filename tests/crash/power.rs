@@ -304,8 +304,8 @@ async fn what_a_loss_of_power_leaves_is_completed_by_the_next_run() {
     }
 }
 
-/// A run took for durable what a killed run had done and not synced: a folder, a visible file, a record.
-/// With power lost after it had ended well, they were gone, though the log said that they were there; with
+/// A run took for durable what a killed run had done and not synced: a folder, a visible file, a record,
+/// a done mark. With power lost after it had ended well, they were gone, though the log said that they were there; with
 /// power lost before, files were visible of which no record told.
 #[tokio::test(flavor = "multi_thread")]
 async fn r023_what_a_killed_run_had_not_synced_is_made_durable_by_the_next() {
@@ -318,6 +318,8 @@ async fn r023_what_a_killed_run_had_not_synced_is_made_durable_by_the_next() {
         "link /findings/dt=",
         "link /rejects/dt=",
         "link /_healthtrail/log/0000000001.json",
+        // The last change that matters: nothing is left to do for the next run.
+        "link /_healthtrail/log/0000000002.done",
     ] {
         let (place, changes, first) = matrix.killed(last, |command| {
             command.env("HEALTHTRAIL_FILE_JOURNAL_KILL", last);
