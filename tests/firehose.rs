@@ -212,13 +212,14 @@ fn a_stopped_replay_goes_on_where_it_was() {
     }
 }
 
-/// SIGKILL while a batch is under way, twice: its state stays whole and says what was taken for sure, nothing is
+/// SIGKILL while a batch is under way, twice, then SIGTERM, which ends it with 1: its state stays whole and says what was taken for sure, nothing is
 /// missed, and of each batch that got no answer the records come twice.
 #[cfg(unix)]
 #[test]
 fn a_killed_replay_goes_on_where_its_state_says() {
     use std::os::unix::process::ExitStatusExt as _;
-    use std::process::Stdio;
+    use std::process::{Command, Stdio};
+    use std::time::Duration;
 
     let folder = tempfile::tempdir().unwrap();
     let (from, state) = (folder.path().join("archive"), folder.path().join("state.json"));
@@ -228,26 +229,33 @@ fn a_killed_replay_goes_on_where_its_state_says() {
     let rate = ["--bytes-per-second", "1GiB", "--records-per-second", "1000000"];
     let options = ["--from", text(&from), "--state", text(&state)];
     let mut taken = Vec::new();
-    for sent in [500, 1_000] {
-        server.fail(&[Fault::Take, Fault::TakenAndSilent], None);
+    for (signal, faults, sent) in [
+        ("-KILL", &[Fault::Take, Fault::TakenAndSilent][..], 500),
+        ("-KILL", &[Fault::Take, Fault::TakenAndSilent], 1_000),
+        ("-TERM", &[Fault::TakenAndSilent], 1_000),
+    ] {
+        server.fail(faults, None);
         let replay = [&["replay", "--to", TO][..], &options, &rate].concat();
         let quiet = || Stdio::null();
         let mut running =
             server.program().args(replay).stdout(quiet()).stderr(quiet()).spawn().unwrap();
-        silent.recv().unwrap();
-        running.kill().unwrap();
-        assert_eq!(running.wait().unwrap().signal(), Some(9));
+        silent.recv_timeout(Duration::from_secs(60)).unwrap();
+        let id = running.id().to_string();
+        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+        let ended = running.wait().unwrap();
+        let expected = if signal == "-KILL" { (Some(9), None) } else { (None, Some(1)) };
+        assert_eq!((ended.signal(), ended.code()), expected);
         let kept: Value = serde_json::from_slice(&fs::read(&state).unwrap()).unwrap();
         assert_eq!(number(&kept, "counts.sent"), sent);
         taken.extend(server.taken());
     }
-    assert_eq!(server.requests().len(), 4);
+    assert_eq!(server.requests().len(), 5);
     let told = replay(&server, &options, 0);
     assert_eq!((number(&told, "counts.sent"), told["resumed"].as_bool()), (1_600, Some(true)));
     let last: Vec<usize> = server.requests().into_iter().map(|(records, _)| records).collect();
     assert_eq!(last, [500, 100], "it begins behind what the state says");
     taken.extend(server.taken());
-    assert_eq!(taken.len(), all.len() + 2 * 500);
+    assert_eq!(taken.len(), all.len() + 3 * 500);
     taken.sort();
     taken.dedup();
     assert_eq!(taken, all);
