@@ -239,7 +239,7 @@ fn a_killed_replay_goes_on_where_its_state_says() {
         let quiet = || Stdio::null();
         let mut running =
             server.program().args(replay).stdout(quiet()).stderr(quiet()).spawn().unwrap();
-        silent.recv_timeout(Duration::from_secs(60)).unwrap();
+        silent.recv_timeout(Duration::from_mins(1)).unwrap();
         let id = running.id().to_string();
         assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
         let ended = running.wait().unwrap();
