@@ -277,3 +277,97 @@ fn thousands(count: u64) -> String {
     }
     shown
 }
+
+/// The calls of AWS's services that the sources send, by the names that AWS gives them.
+fn calls_in_sources() -> BTreeSet<String> {
+    let mut calls = BTreeSet::new();
+    for folder in ["src/store/s3", "src/store/firehose", "src/store/glue"] {
+        for entry in fs::read_dir(project().join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.ends_with("tests.rs") {
+                continue;
+            }
+            let source = fs::read_to_string(path).unwrap();
+            // `client.get_table()`, also where the call stands on a line of its own.
+            for after in source.split("client").skip(1) {
+                let Some(after) = after.trim_start().strip_prefix('.') else { continue };
+                let Some((name, _)) = after.split_once("()") else { continue };
+                if name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_') {
+                    calls.insert(name.to_owned());
+                }
+            }
+        }
+    }
+    let capital = |word: &str| word[..1].to_ascii_uppercase() + &word[1..];
+    // S3's is called by its version.
+    let camel = |name: &String| {
+        name.split('_')
+            .map(|word| if word == "v2" { "V2".to_owned() } else { capital(word) })
+            .collect()
+    };
+    calls.iter().map(camel).collect()
+}
+
+/// Whether there is such a test, or module of tests, or command that tests.
+fn is_test(name: &str) -> bool {
+    let holds_tests = |path: PathBuf| {
+        fs::read_to_string(path)
+            .is_ok_and(|text| text.contains("#[test]") || text.contains("#[tokio::test"))
+    };
+    if let Some(command) = name.strip_prefix("tests/") {
+        return project().join("tests").join(command).is_file();
+    }
+    let parts: Vec<&str> = name.split("::").collect();
+    if project().join("src").join(parts[0]).is_dir() {
+        return holds_tests(project().join("src").join(parts.join("/")).with_extension("rs"));
+    }
+    let modules = fs::read_to_string(project().join("tests/integration.rs")).unwrap();
+    if !modules.contains(&format!("mod {};", parts[0])) {
+        return false;
+    }
+    let file = project().join("tests").join(parts[0]);
+    match parts[..] {
+        [_] => holds_tests(file.with_extension("rs")) || holds_tests(file.join("mod.rs")),
+        [_, inner] => {
+            let text = fs::read_to_string(file.with_extension("rs")).unwrap_or_default();
+            holds_tests(file.join(inner).with_extension("rs"))
+                || text.contains(&format!("fn {inner}("))
+        }
+        _ => false,
+    }
+}
+
+fn in_backticks(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+/// Every call that is sent was tried on something, and every test that the page names is there.
+#[test]
+fn the_page_of_what_was_tried_is_true_to_calls_and_tests() {
+    let page = fs::read_to_string(project().join("docs/tried.md")).unwrap();
+    let sent = calls_in_sources();
+    assert!(sent.len() >= 17, "{sent:?}");
+    let (mut tried, mut wrong) = (BTreeSet::new(), Vec::<String>::new());
+    for line in page.lines() {
+        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        let call = cells.get(1).and_then(|cell| in_backticks(cell).next());
+        let is_call =
+            call.is_some_and(|call| call.starts_with(|first: char| first.is_ascii_uppercase()));
+        // Beside the call stands what it is for, then by which tests it was tried.
+        let of_tests = if is_call { cells[3..].join(" ") } else { line.to_owned() };
+        let named: Vec<&str> = in_backticks(&of_tests)
+            .filter(|name| is_call || name.starts_with("tests/") || name.contains("::"))
+            .collect();
+        // How this page itself writes of tests.
+        let is_wrong = |name: &&&str| !["module::test", "tests/"].contains(*name) && !is_test(name);
+        wrong.extend(named.iter().filter(is_wrong).map(|name| (*name).to_owned()));
+        if let Some(call) = call.filter(|_| is_call && !named.is_empty()) {
+            tried.insert(call.split(' ').next().unwrap().to_owned());
+        }
+    }
+    assert!(wrong.is_empty(), "no such test: {wrong:?}");
+    assert_eq!(tried, sent, "calls on docs/tried.md, and those that the sources send");
+    assert!(
+        !is_test("store_contract::nothing") && !is_test("nothing") && !is_test("tests/nothing")
+    );
+}

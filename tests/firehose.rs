@@ -212,6 +212,55 @@ fn a_stopped_replay_goes_on_where_it_was() {
     }
 }
 
+/// SIGKILL while a batch is under way, twice, then SIGTERM, which ends it with 1: its state stays whole and says what was taken for sure, nothing is
+/// missed, and of each batch that got no answer the records come twice.
+#[cfg(unix)]
+#[test]
+fn a_killed_replay_goes_on_where_its_state_says() {
+    use std::os::unix::process::ExitStatusExt as _;
+    use std::process::{Command, Stdio};
+    use std::time::Duration;
+
+    let folder = tempfile::tempdir().unwrap();
+    let (from, state) = (folder.path().join("archive"), folder.path().join("state.json"));
+    let all = archive(&from, 4, 400);
+    let server = Server::start(&json!({}));
+    let silent = server.silent();
+    let rate = ["--bytes-per-second", "1GiB", "--records-per-second", "1000000"];
+    let options = ["--from", text(&from), "--state", text(&state)];
+    let mut taken = Vec::new();
+    for (signal, faults, sent) in [
+        ("-KILL", &[Fault::Take, Fault::TakenAndSilent][..], 500),
+        ("-KILL", &[Fault::Take, Fault::TakenAndSilent], 1_000),
+        ("-TERM", &[Fault::TakenAndSilent], 1_000),
+    ] {
+        server.fail(faults, None);
+        let replay = [&["replay", "--to", TO][..], &options, &rate].concat();
+        let quiet = || Stdio::null();
+        let mut running =
+            server.program().args(replay).stdout(quiet()).stderr(quiet()).spawn().unwrap();
+        silent.recv_timeout(Duration::from_mins(1)).unwrap();
+        let id = running.id().to_string();
+        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+        let ended = running.wait().unwrap();
+        let expected = if signal == "-KILL" { (Some(9), None) } else { (None, Some(1)) };
+        assert_eq!((ended.signal(), ended.code()), expected);
+        let kept: Value = serde_json::from_slice(&fs::read(&state).unwrap()).unwrap();
+        assert_eq!(number(&kept, "counts.sent"), sent);
+        taken.extend(server.taken());
+    }
+    assert_eq!(server.requests().len(), 5);
+    let told = replay(&server, &options, 0);
+    assert_eq!((number(&told, "counts.sent"), told["resumed"].as_bool()), (1_600, Some(true)));
+    let last: Vec<usize> = server.requests().into_iter().map(|(records, _)| records).collect();
+    assert_eq!(last, [500, 100], "it begins behind what the state says");
+    taken.extend(server.taken());
+    assert_eq!(taken.len(), all.len() + 3 * 500);
+    taken.sort();
+    taken.dedup();
+    assert_eq!(taken, all);
+}
+
 #[test]
 fn a_stream_that_takes_nothing_any_more_ends_the_replay_with_a_hint() {
     let folder = tempfile::tempdir().unwrap();
@@ -386,6 +435,20 @@ fn as_named(s3: &Value, bucket: &str, options: &healthtrail::store::StoreOptions
     let told: Value = serde_json::from_str(&health.stdout).unwrap();
     assert_eq!(told["stream"]["places"].as_array().unwrap().len(), 3);
     assert!(told["health"]["remarks"].to_string().contains("silent"), "{told}");
+
+    let looked = ran(&server, &[&["doctor", "--from", TO, "--json"], &reach[..]].concat());
+    assert_eq!(looked.code, 0, "{}", looked.stdout);
+    let looked: Value = serde_json::from_str(&looked.stdout).unwrap();
+    let of = |place: &str, check: &str| {
+        let found = looked["checks"].as_array().unwrap().iter().find(|found| {
+            found["place"].as_str().unwrap().starts_with(place) && found["check"] == check
+        });
+        found.map(|found| found["state"].as_str().unwrap().to_owned())
+    };
+    let ok = Some("ok".to_owned());
+    assert_eq!(of("stream firehose://health-events", "describe"), ok, "{looked}");
+    assert_eq!(of(&format!("archive s3://{bucket}/health*"), "get"), ok, "{looked}");
+    assert_eq!(of(&format!("failed records s3://{bucket}/processing-failed"), "get"), ok);
 
     // Failed records go back into the stream; the archive that it fills does not.
     let failed =

@@ -4,8 +4,8 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::process::Command;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -21,6 +21,9 @@ use tokio::runtime::Runtime;
 
 use crate::program::command;
 
+/// No status: the connection stays open, and nothing comes.
+const NO_ANSWER: u16 = 0;
+
 /// What becomes of one `PutRecordBatch`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Fault {
@@ -34,6 +37,8 @@ pub(crate) enum Fault {
     Error(u16, &'static str),
     /// All is taken, and the answer is an error.
     TakenAndLost,
+    /// All is taken, the test is told, and no answer ever comes.
+    TakenAndSilent,
 }
 
 #[derive(Debug, Default)]
@@ -45,6 +50,9 @@ struct Inner {
     taken: Vec<Vec<u8>>,
     /// Records and bytes of each request.
     requests: Vec<(usize, usize)>,
+    calls: Vec<String>,
+    /// Who is told of batches that get no answer.
+    silent: Option<Sender<()>>,
 }
 
 /// A running server; it ends with the test.
@@ -62,7 +70,8 @@ impl Server {
             .enable_all()
             .build()
             .unwrap();
-        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let inner =
             Arc::new(Mutex::new(Inner { description: description(s3), ..Inner::default() }));
@@ -82,6 +91,13 @@ impl Server {
         inner.rest = rest;
     }
 
+    /// Tells of each batch that was taken and gets no answer.
+    pub(crate) fn silent(&self) -> Receiver<()> {
+        let (sender, receiver) = channel();
+        self.inner.lock().unwrap().silent = Some(sender);
+        receiver
+    }
+
     /// Takes out the records that the stream took, sorted.
     pub(crate) fn taken(&self) -> Vec<Vec<u8>> {
         let mut taken = std::mem::take(&mut self.inner.lock().unwrap().taken);
@@ -92,6 +108,16 @@ impl Server {
     /// Takes out records and bytes of each request.
     pub(crate) fn requests(&self) -> Vec<(usize, usize)> {
         std::mem::take(&mut self.inner.lock().unwrap().requests)
+    }
+
+    /// Takes out the names of the calls that came.
+    pub(crate) fn calls(&self) -> Vec<String> {
+        std::mem::take(&mut self.inner.lock().unwrap().calls)
+    }
+
+    /// Where it answers.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
     }
 
     /// The program, with this server in the place of Firehose.
@@ -117,7 +143,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_timeout(Duration::from_secs(1));
+            runtime.shutdown_background();
         }
     }
 }
@@ -148,7 +174,8 @@ fn description(s3: &Value) -> Value {
     })
 }
 
-async fn serve(listener: TcpListener, inner: Arc<Mutex<Inner>>) {
+async fn serve(listener: std::net::TcpListener, inner: Arc<Mutex<Inner>>) {
+    let listener = TcpListener::from_std(listener).unwrap();
     while let Ok((stream, _)) = listener.accept().await {
         let inner = Arc::clone(&inner);
         let service = service_fn(move |request| answer(request, Arc::clone(&inner)));
@@ -166,8 +193,20 @@ async fn answer(
         request.headers().get("x-amz-target").map(|target| target.to_str().unwrap().to_owned());
     let body = request.into_body().collect().await.unwrap().to_bytes();
     let asked: Value = serde_json::from_slice(&body).unwrap();
+    let (status, told) = told(&inner, target.as_deref(), &asked);
+    if status == NO_ANSWER {
+        std::future::pending::<()>().await;
+    }
+    let response =
+        Response::builder().status(status).header("content-type", "application/x-amz-json-1.1");
+    Ok(response.body(Full::new(Bytes::from(told.to_string()))).unwrap())
+}
+
+fn told(inner: &Mutex<Inner>, target: Option<&str>, asked: &Value) -> (u16, Value) {
     let mut inner = inner.lock().unwrap();
-    let (status, told) = match target.as_deref() {
+    let call = target.and_then(|target| target.strip_prefix("Firehose_20150804."));
+    inner.calls.extend(call.map(str::to_owned));
+    match target {
         _ if asked["DeliveryStreamName"] != inner.description["DeliveryStreamName"] => (
             400,
             json!({ "__type": "ResourceNotFoundException", "message": "Firehose not found." }),
@@ -175,12 +214,9 @@ async fn answer(
         Some("Firehose_20150804.DescribeDeliveryStream") => {
             (200, json!({ "DeliveryStreamDescription": inner.description }))
         }
-        Some("Firehose_20150804.PutRecordBatch") => inner.put(&asked),
+        Some("Firehose_20150804.PutRecordBatch") => inner.put(asked),
         other => panic!("{other:?}"),
-    };
-    let response =
-        Response::builder().status(status).header("content-type", "application/x-amz-json-1.1");
-    Ok(response.body(Full::new(Bytes::from(told.to_string()))).unwrap())
+    }
 }
 
 impl Inner {
@@ -205,6 +241,11 @@ impl Inner {
         };
         match fault {
             Some(Fault::Error(status, code)) => return error(status, code),
+            Some(Fault::TakenAndSilent) => {
+                self.taken.extend(records);
+                self.silent.as_ref().unwrap().send(()).unwrap();
+                return (NO_ANSWER, Value::Null);
+            }
             Some(Fault::TakenAndLost) => {
                 self.taken.extend(records);
                 return error(500, "InternalFailure");

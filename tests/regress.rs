@@ -16,6 +16,7 @@ use healthtrail::job::run::run as run_job;
 use healthtrail::store::{Fault, Faulty, Memory, Store, StoreErrorKind};
 
 use crate::failing;
+use crate::firehose_server::Server;
 use crate::program::{
     command, gzip, health_event, healthtrail, key, number, rows, run, text, write,
 };
@@ -310,4 +311,55 @@ async fn r021_what_cannot_be_tidied_up_fails_no_run() {
     run_job(&options).await.unwrap();
     assert!(keys(&*lake, "_healthtrail/staging/").await.is_empty());
     assert_eq!(keys(&*lake, "_healthtrail/checkpoints/").await.len(), 1);
+}
+
+/// `doctor` took `firehose://STREAM`, which `run` reads, for the name of a folder.
+#[test]
+fn r037_doctor_looks_at_streams_too() {
+    let server = Server::start(
+        &serde_json::json!({ "DataFormatConversionConfiguration": { "Enabled": true } }),
+    );
+    let doctor = |stream: &str| {
+        // Nothing answers there: what comes of the archive is another test's.
+        let reach = ["--endpoint-url", "http://127.0.0.1:9", "--s3-attempts", "1"];
+        let mut program = server.program();
+        let output =
+            program.args(["doctor", "--json", "--from", stream]).args(reach).output().unwrap();
+        assert_eq!(output.status.code(), Some(3), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let missing = doctor("firehose://nobody");
+    assert!(missing.contains("there is no such stream"), "{missing}");
+    let converts = doctor("firehose://health-events");
+    for said in ["it is ACTIVE and fills s3://elsewhere", "to Parquet or ORC", "docs/firehose.md"] {
+        assert!(converts.contains(said), "{said}\n{converts}");
+    }
+}
+
+/// What `ddl` refused ended with 1, which says that running again is the thing to do.
+#[test]
+fn r038_ddl_ends_with_2_when_it_is_asked_for_what_cannot_be() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = folder.path().join("lake");
+    let lake = text(&lake);
+    let ddl = |more: &[&str]| healthtrail(&[&["ddl", "--lake", lake][..], more].concat());
+    let place = ["--location", "s3://b/lake"];
+    fs::create_dir(lake).unwrap();
+    assert!(ddl(&place).stderr.contains("there is no lake"));
+    assert_eq!(ddl(&place).code, 2);
+    run("samples/archive", lake, &[], 0);
+    for (more, said) in [
+        (&[][..], "say where its files will lie"),
+        (&["--if-changed"], "say where its files will lie"),
+        (&["--engine", "duckdb", "--database", "d"], "is for Athena"),
+        (
+            &["--catalog", "glue-json", "--views", "--location", "s3://b/lake"],
+            "Glue takes views only",
+        ),
+    ] {
+        let refused = ddl(more);
+        assert_eq!(refused.code, 2, "{more:?}: {}", refused.stderr);
+        assert!(refused.stderr.contains(said), "{more:?}: {}", refused.stderr);
+    }
+    assert_eq!(ddl(&place).code, 0);
 }

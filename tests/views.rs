@@ -67,13 +67,13 @@ fn what_cannot_be_shown_is_said() {
     let lake = samples_lake(folder.path());
     let (lake, empty) = (text(&lake), text(folder.path()));
     let table: [(&[&str], i32, &str); 8] = [
-        (&["--lake", lake], 1, "say where its files will lie with `--location"),
-        (&["--lake", empty, "--location", "s3://b"], 1, "`healthtrail run` makes one"),
-        (&["--lake", lake, "--location", "/srv/lake"], 1, "Athena reads only those"),
-        (&["--lake", lake, "--location", "s3://b/a//b"], 1, "two slashes in a row"),
+        (&["--lake", lake], 2, "say where its files will lie with `--location"),
+        (&["--lake", empty, "--location", "s3://b"], 2, "`healthtrail run` makes one"),
+        (&["--lake", lake, "--location", "/srv/lake"], 2, "Athena reads only those"),
+        (&["--lake", lake, "--location", "s3://b/a//b"], 2, "two slashes in a row"),
         (&["--lake", lake, "--location", "s3://b", "--database", "a.b"], 2, "letters, digits"),
-        (&["--lake", lake, "--engine", "duckdb", "--database", "d"], 1, "is for Athena"),
-        (&["--lake", lake, "--catalog", "glue-json", "--views"], 1, "takes views only from Athena"),
+        (&["--lake", lake, "--engine", "duckdb", "--database", "d"], 2, "is for Athena"),
+        (&["--lake", lake, "--catalog", "glue-json", "--views"], 2, "takes views only from Athena"),
         (&["--lake", lake, "--table-json", "x.json"], 2, "--if-changed"),
     ];
     for (options, code, message) in table {

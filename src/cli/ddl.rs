@@ -10,6 +10,7 @@ use super::options::StoreArgs;
 use super::values::{database, table_prefix};
 use super::{Outcome, printer};
 use crate::finding::identity::IDENTITY_VERSION;
+use crate::job::options::UsageError;
 use crate::lake::ddl::{Catalog, LakeFacts, athena_location};
 use crate::lake::ddl_changes::{PresentTable, changes};
 use crate::lake::duckdb;
@@ -132,11 +133,14 @@ fn check(args: &DdlArgs) -> anyhow::Result<()> {
             ("--if-changed", args.if_changed),
         ];
         if let Some((option, _)) = athena_only.iter().find(|(_, given)| *given) {
-            bail!("`{option}` is for Athena; leave it out with `--engine duckdb`");
+            let why = format!("`{option}` is for Athena; leave it out with `--engine duckdb`");
+            bail!(UsageError(why));
         }
     }
     if args.catalog == Some(CatalogArg::GlueJson) && args.views {
-        bail!("Glue takes views only from Athena; print them with `--catalog projection --views`");
+        let why =
+            "Glue takes views only from Athena; print them with `--catalog projection --views`";
+        bail!(UsageError(why.to_owned()));
     }
     Ok(())
 }
@@ -150,9 +154,10 @@ async fn facts(args: &DdlArgs, store: &Arc<dyn Store>) -> anyhow::Result<(LakeFa
     };
     let now_ms = jiff::Timestamp::now().as_millisecond();
     let found = lake_facts(store, names, IDENTITY_VERSION, now_ms).await?;
-    let found = found.with_context(|| {
-        format!("there is no lake in `{}`; `healthtrail run` makes one", args.lake)
-    })?;
+    let Some(found) = found else {
+        let why = format!("there is no lake in `{}`; `healthtrail run` makes one", args.lake);
+        bail!(UsageError(why));
+    };
     for note in found.notes {
         printer::note(note);
     }
@@ -165,7 +170,7 @@ fn location(args: &DdlArgs, base: &str) -> anyhow::Result<String> {
         let location = given.unwrap_or(base).trim_end_matches('/');
         return Ok(location.strip_prefix("file://").unwrap_or(location).to_owned());
     }
-    athena_location(given, base).map_err(|why| anyhow!(why))
+    Ok(athena_location(given, base).map_err(UsageError)?)
 }
 
 /// Tables, partitions and views.

@@ -6,16 +6,22 @@ use jiff::tz::TimeZone;
 
 use super::options::StoreArgs;
 use super::run::{self, ProductsArg, archive, memory};
+use super::sources::{Sources, place_archive, stream};
 use super::values::{self, printable};
 use super::{Outcome, printer};
 use crate::job::doctor::{self as job, Check, Diagnosis, DoctorOptions, State, Typed};
 use crate::job::options::UsageError;
+use crate::job::plan::Archive;
+use crate::job::stream::Holds;
+use crate::job::stream::derive::Derived;
+use crate::store::firehose::SCHEME;
 use crate::store::{Identity, S3Options, StoreError, identity, open};
 
 /// Check everything that a run needs, and say what to do where something is missing
 ///
-/// Looks, one after the other, at whose credentials they are, each archive (Region, clock, listing, reading, what
-/// its newest object holds), the lake (Region, clock, its state, and each permission by a harmless request), and
+/// Looks, one after the other, at whose credentials they are, each stream that is named as an archive
+/// (its status, what it fills, what will hurt), each archive (Region, clock, listing, reading, what its newest
+/// object holds), the lake (Region, clock, its state, and each permission by a harmless request), and
 /// this machine (memory, threads, proxy, certificates). Give it what `run` is given; in the environment of the
 /// scheduled job it needs nothing more.
 ///
@@ -27,6 +33,7 @@ use crate::store::{Identity, S3Options, StoreError, identity, open};
     Examples:\n  \
     healthtrail doctor --from samples/archive --to lake\n  \
     healthtrail doctor --from s3://my-archive/health --to s3://my-lake/health --memory 2GiB\n  \
+    healthtrail doctor --from firehose://health-events --to s3://my-lake/health\n  \
     healthtrail doctor --lake s3://my-lake/health --read-only"
 )]
 pub(super) struct DoctorArgs {
@@ -52,9 +59,9 @@ pub(super) struct DoctorArgs {
     #[arg(long, env = "HEALTHTRAIL_PRODUCTS")]
     products: Option<ProductsArg>,
 
-    /// Time zone of the times in the keys
-    #[arg(long, value_name = "ZONE", env = "HEALTHTRAIL_ZONE", default_value = "UTC", value_parser = values::zone)]
-    zone: TimeZone,
+    /// Time zone of the times in the keys [default: the stream's, else UTC]
+    #[arg(long, value_name = "ZONE", env = "HEALTHTRAIL_ZONE", value_parser = values::zone)]
+    zone: Option<TimeZone>,
 
     /// Memory that a run would be given
     #[arg(long, value_name = "SIZE", env = "HEALTHTRAIL_MEMORY", default_value = "1GiB", value_parser = memory)]
@@ -87,10 +94,7 @@ pub(super) async fn doctor(args: DoctorArgs) -> anyhow::Result<Outcome> {
         return Err(UsageError(nothing.to_owned()).into());
     }
     let identities = identities(&args, lake).await;
-    let mut archives = Vec::new();
-    for from in &args.from {
-        archives.push((from.clone(), opened(archive(from, &args.stores).await)?));
-    }
+    let named = named(&args).await?;
     let lake = match lake {
         None => None,
         Some(lake) => Some((lake.clone(), open(lake, &args.stores.lake(lake, false)).await)),
@@ -99,13 +103,16 @@ pub(super) async fn doctor(args: DoctorArgs) -> anyhow::Result<Outcome> {
         Some(threads) => usize::from(threads),
         None => std::thread::available_parallelism()?.get(),
     };
+    let zone = named.zone(args.zone.as_ref())?;
     let options = DoctorOptions {
         identities,
-        archives,
+        streams: named.streams,
+        archives: named.archives,
+        failed: named.failed,
         lake,
         writes: !args.read_only,
         products: args.products.map(ProductsArg::products),
-        zone: args.zone,
+        zone,
         memory_bytes: args.memory,
         threads,
         environment: |name| std::env::var(name).ok(),
@@ -121,6 +128,45 @@ pub(super) async fn doctor(args: DoctorArgs) -> anyhow::Result<Outcome> {
     Ok(if diagnosis.fail > 0 { Outcome::Lost } else { Outcome::Done })
 }
 
+/// What `--from` names, each by itself: one that is refused does not hide the others.
+#[derive(Debug, Default)]
+struct Named {
+    streams: Vec<Typed<Derived>>,
+    archives: Vec<Typed<Archive>>,
+    failed: Vec<Typed<Archive>>,
+    is_by_hand: bool,
+}
+
+impl Named {
+    /// The zone that a run would take, or why it would take none.
+    fn zone(&self, given: Option<&TimeZone>) -> anyhow::Result<TimeZone> {
+        let streams = self.streams.iter().filter_map(|(_, stream)| stream.as_ref().ok().cloned());
+        let is_by_hand = self.is_by_hand;
+        Sources { archives: Vec::new(), streams: streams.collect(), is_by_hand }.zone(given)
+    }
+}
+
+async fn named(args: &DoctorArgs) -> anyhow::Result<Named> {
+    let mut named = Named::default();
+    for from in &args.from {
+        if !from.starts_with(SCHEME) {
+            named.archives.push((from.clone(), opened(archive(from, &args.stores).await)?));
+            named.is_by_hand = true;
+            continue;
+        }
+        let derived = opened(stream(from, &args.stores).await)?;
+        for place in derived.iter().flat_map(|derived| &derived.places) {
+            let archive = (place.address(), place_archive(place, &args.stores).await);
+            match place.holds {
+                Holds::Failed => named.failed.push(archive),
+                Holds::Delivered | Holds::Both => named.archives.push(archive),
+            }
+        }
+        named.streams.push((from.clone(), derived));
+    }
+    Ok(named)
+}
+
 /// Trouble of a store is what is looked for; all else ends the command.
 fn opened<T>(opened: anyhow::Result<T>) -> anyhow::Result<Result<T, StoreError>> {
     match opened {
@@ -131,7 +177,7 @@ fn opened<T>(opened: anyhow::Result<T>) -> anyhow::Result<Result<T, StoreError>>
 
 /// Whose credentials are used, one question for each profile.
 async fn identities(args: &DoctorArgs, lake: Option<&String>) -> Vec<Typed<Identity>> {
-    let is_s3 = |uri: &&String| uri.starts_with("s3://");
+    let is_s3 = |uri: &&String| uri.starts_with("s3://") || uri.starts_with(SCHEME);
     let archives =
         args.from.iter().filter(is_s3).map(|from| ("archive", args.stores.archive(from)));
     let lakes = lake.filter(is_s3).map(|lake| ("lake", args.stores.lake(lake, false)));

@@ -20,7 +20,7 @@ use crate::job::stream::derive::{Derived, derive};
 use crate::job::stream::health::newest;
 use crate::job::stream::{Holds, Place};
 use crate::store::firehose::{Firehose, SCHEME, StreamAddress};
-use crate::store::open;
+use crate::store::{StoreResult, open};
 
 /// What `--from` names.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ pub(super) struct Sources {
     /// The streams.
     pub(super) streams: Vec<Derived>,
     /// Whether some archive was named by hand.
-    is_by_hand: bool,
+    pub(super) is_by_hand: bool,
 }
 
 /// Opens what `--from` names.
@@ -60,11 +60,16 @@ pub(super) async fn stream(address: &str, stores: &StoreArgs) -> anyhow::Result<
 pub(super) async fn archives(places: &[Place], stores: &StoreArgs) -> anyhow::Result<Vec<Archive>> {
     let mut archives = Vec::new();
     for place in places {
-        let folder = place.folder();
-        let store = open(&folder, &stores.archive(&folder)).await?;
-        archives.push(place.archive(Arc::clone(&store)));
+        archives.push(place_archive(place, stores).await?);
     }
     Ok(archives)
+}
+
+/// Opens one place of a stream.
+pub(super) async fn place_archive(place: &Place, stores: &StoreArgs) -> StoreResult<Archive> {
+    let folder = place.folder();
+    let store = open(&folder, &stores.archive(&folder)).await?;
+    Ok(place.archive(Arc::clone(&store)))
 }
 
 /// The object that a stream delivered last; anything else than a stream stays as it is.

@@ -12,7 +12,7 @@ use crate::proxy::{Asked, Class};
 use crate::stores::with_s3;
 
 /// The columns of the table: what a key below the archive or the lake begins with.
-const AREAS: [(&str, &str, &str); 10] = [
+const AREAS: [(&str, &str, &str); 11] = [
     ("archive", "archive/", ""),
     ("lake", "lake/", ""),
     ("`findings/`", "lake/", "findings/"),
@@ -23,15 +23,31 @@ const AREAS: [(&str, &str, &str); 10] = [
     ("`checkpoints/`", "lake/", "_healthtrail/checkpoints/"),
     ("`objects/`", "lake/", "_healthtrail/objects/"),
     ("`quarantine/`", "lake/", "_healthtrail/quarantine/"),
+    ("`doctor/`", "lake/", "_healthtrail/doctor/"),
 ];
 
 /// What is not met in this walk: a commit with more than 10,000 objects has a list of them beside its record.
 /// Whoever commits writes and publishes it, whoever reads the log reads it, a repair takes out one that was
 /// altered; `lake/log.rs` and `lake/verify/` test that.
 const LONG_LISTS: [(&[&str], &str); 4] = [
-    (&["run", "redrive", "verify --repair", "forget", "rebuild"], "get head copy-to"),
     (
-        &["run --dry-run", "ddl", "report", "rejects", "ledger", "ledger --from", "ledger accept"],
+        &["run", "run --register", "redrive", "verify --repair", "forget", "rebuild"],
+        "get head copy-to",
+    ),
+    (
+        &[
+            "run --dry-run",
+            "ddl",
+            "report",
+            "rejects",
+            "ledger",
+            "ledger --from",
+            "ledger accept",
+            "register",
+            "doctor",
+            "doctor --read-only",
+            "replay --rejects",
+        ],
         "get",
     ),
     (&["verify", "verify --deep"], "head get"),
@@ -48,6 +64,7 @@ const ROLES: [(&str, &[&str]); 3] = [
         &[
             "run",
             "run --dry-run",
+            "run --register",
             "redrive",
             "inspect",
             "ddl",
@@ -58,9 +75,12 @@ const ROLES: [(&str, &[&str]); 3] = [
             "ledger accept",
             "verify",
             "verify --deep",
+            "doctor",
+            "doctor --read-only",
+            "stream",
         ],
     ),
-    ("lake-reader", &["ddl", "report", "rejects", "ledger", "verify"]),
+    ("lake-reader", &["ddl", "report", "rejects", "ledger", "verify", "doctor --read-only"]),
     ("operator", &COMMANDS),
 ];
 
@@ -188,7 +208,7 @@ fn check_page(table: &Table) {
 
 /// Whose bucket it is stands on every request, on a copy that of the source too.
 fn check_owner(sent: &[Sent]) {
-    for Sent { command, asked } in sent {
+    for Sent { command, asked, .. } in sent {
         for asked in asked {
             let owner = |name: &str| asked.headers.get(name).and_then(|value| value.to_str().ok());
             assert_eq!(owner("x-amz-expected-bucket-owner"), Some(OWNER), "{command}: {asked:?}");
@@ -215,6 +235,42 @@ fn check_bucket_policy(sent: &[Sent]) {
         assert!(is_kept, "a record is deleted: {asked:?}");
     }
     assert!(all().filter(is_record).any(|asked| asked.method == "PUT"));
+}
+
+/// Calls to Firehose and Glue: on the page, by command, and in the policies of those who run it.
+fn check_others(sent: &[Sent]) {
+    let mut found: BTreeSet<(String, String)> = BTreeSet::new();
+    for sent in sent {
+        found.extend(sent.others.iter().map(|call| (sent.command.to_owned(), call.clone())));
+    }
+    let page = include_str!("../../docs/security.md");
+    let (_, rest) = page.split_once("<!-- other calls -->\n").expect("the page marks its table");
+    let (told, _) = rest.split_once("<!-- /other calls -->").expect("the page marks its table");
+    let mut on_page = BTreeSet::new();
+    for row in told.lines().skip(2) {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let words = |cell: &str| -> Vec<String> {
+            cell.split(',').map(|word| word.trim().trim_matches('`').to_owned()).collect()
+        };
+        for command in words(cells[2]) {
+            on_page.insert((command, words(cells[1]).remove(0)));
+        }
+    }
+    assert_eq!(on_page, found, "docs/security.md and what commands send");
+    for (role, commands) in ROLES {
+        let policy = read_policy(role);
+        let called: BTreeSet<&str> = found
+            .iter()
+            .filter(|(command, _)| commands.contains(&command.as_str()))
+            .map(|(_, call)| call.as_str())
+            .collect();
+        let granted: BTreeSet<&str> = policy
+            .grants()
+            .map(|(action, _)| action)
+            .filter(|action| action.starts_with("firehose:") || action.starts_with("glue:"))
+            .collect();
+        assert_eq!(granted, called, "deploy/iam/{role}.json");
+    }
 }
 
 fn all_needs(sent: &[Sent], commands: &[&str]) -> BTreeSet<Need> {
@@ -275,6 +331,7 @@ async fn every_call_is_told_permitted_and_names_its_owner() {
         check_owner(&sent);
         check_bucket_policy(&sent);
         check_policies(&sent);
+        check_others(&sent);
         check_page(&table(&sent));
     })
     .await;

@@ -5,7 +5,10 @@ use std::sync::{Arc, Mutex};
 
 use healthtrail::lake::layout::checkpoint_key;
 use healthtrail::store::{GetOptions, Store, StoreOptions, open};
+use serde_json::json;
 
+use super::catalog_server::CatalogServer;
+use crate::firehose_server::Server;
 use crate::program::command;
 use crate::proxy::{Asked, Class, Proxy, Reply, Rule};
 use crate::stores::{keys, put};
@@ -14,9 +17,10 @@ use crate::stores::{keys, put};
 pub(crate) const OWNER: &str = "111122223333";
 
 /// The commands as `docs/security.md` names them, in its order.
-pub(crate) const COMMANDS: [&str; 15] = [
+pub(crate) const COMMANDS: [&str; 22] = [
     "run",
     "run --dry-run",
+    "run --register",
     "redrive",
     "inspect",
     "ddl",
@@ -30,12 +34,20 @@ pub(crate) const COMMANDS: [&str; 15] = [
     "verify --repair",
     "forget",
     "rebuild",
+    "register",
+    "doctor",
+    "doctor --read-only",
+    "stream",
+    "replay",
+    "replay --rejects",
 ];
 
 /// What one command sent.
 pub(crate) struct Sent {
     pub(crate) command: &'static str,
     pub(crate) asked: Vec<Asked>,
+    /// Calls to other services, as IAM names them.
+    pub(crate) others: Vec<String>,
 }
 
 /// The places of the walk: `<base>/archive`, `<base>/lake`, `<base>/lake-2`.
@@ -43,6 +55,8 @@ pub(crate) struct Walk {
     base: String,
     proxy: Proxy,
     recorded: Arc<Mutex<Vec<Asked>>>,
+    stream: Server,
+    catalog: CatalogServer,
     pub(crate) sent: Vec<Sent>,
 }
 
@@ -50,7 +64,14 @@ impl Walk {
     pub(crate) fn new(uri: &str, options: &StoreOptions) -> Self {
         let proxy = Proxy::start(options.s3.endpoint_url.as_deref().unwrap());
         let recorded = Arc::<Mutex<Vec<Asked>>>::default();
-        let walk = Self { base: uri.to_owned(), proxy, recorded, sent: Vec::new() };
+        let (bucket, prefix) = uri.strip_prefix("s3://").unwrap().split_once('/').unwrap();
+        let stream = Server::start(&json!({
+            "BucketARN": format!("arn:aws:s3:::{bucket}"),
+            "Prefix": format!("{prefix}/archive/health/"),
+            "ErrorOutputPrefix": format!("{prefix}/archive/error/"),
+        }));
+        let (base, catalog) = (uri.to_owned(), CatalogServer::start());
+        let walk = Self { base, proxy, recorded, stream, catalog, sent: Vec::new() };
         walk.record();
         walk
     }
@@ -71,6 +92,8 @@ impl Walk {
             .args(arguments)
             .args(["--endpoint-url", &self.proxy.endpoint(), "--expected-bucket-owner", OWNER])
             .env("HEALTHTRAIL_PROGRESS", "none")
+            .env("HEALTHTRAIL_GLUE_ENDPOINT_URL", &self.catalog.address)
+            .env("AWS_ENDPOINT_URL_FIREHOSE", self.stream.address())
             .output()
             .unwrap();
         let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -79,7 +102,10 @@ impl Walk {
         assert!(codes.contains(&code), "{arguments:?} ended with {code}\n{stdout}{stderr}");
         let asked = std::mem::take(&mut *self.recorded.lock().unwrap());
         assert!(!asked.is_empty(), "{arguments:?} sent nothing");
-        self.sent.push(Sent { command: name, asked });
+        let streams = self.stream.calls().into_iter().map(|call| format!("firehose:{call}"));
+        let tables = self.catalog.calls().into_iter().map(|call| format!("glue:{call}"));
+        let others = streams.chain(tables).collect();
+        self.sent.push(Sent { command: name, asked, others });
         stdout
     }
 }
@@ -144,7 +170,31 @@ pub(crate) async fn all(uri: &str, options: &StoreOptions, folder: &Path) -> Vec
     let forget = ["forget", "--lake", &lake, "--objects", rejected];
     walk.run("forget", &[&forget[..], &case].concat(), &[0]);
     walk.run("rebuild", &["rebuild", "--lake", &lake, "--to", &rebuilt], &[0]);
+    with_other_services(&mut walk, archive.as_ref(), &from, &lake).await;
     walk.sent
+}
+
+/// What speaks with Firehose and Glue beside S3, and `doctor`, which tries what a run needs.
+async fn with_other_services(walk: &mut Walk, archive: &dyn Store, from: &str, lake: &str) {
+    let register = ["register", "--lake", lake, "--database", "security"];
+    walk.run("register", &[&register[..], &["--create-database"]].concat(), &[0]);
+    walk.catalog.forget_some();
+    walk.run("register", &[&register[..], &["--partitions"]].concat(), &[0]);
+    let run = ["run", "--from", from, "--to", lake, "--register", "security"];
+    walk.catalog.forget_some();
+    put(archive, "health/new.json", "{}").await;
+    walk.run("run --register", &run, &[0, 3]);
+    put(archive, "error/failed.json", r#"{"attemptsMade":1,"errorCode":"x","rawData":"e30="}"#)
+        .await;
+    let stream = "firehose://health-events@us-east-1";
+    walk.run("doctor", &["doctor", "--from", stream, "--to", lake], &[0]);
+    walk.run("doctor --read-only", &["doctor", "--lake", lake, "--read-only"], &[0]);
+    walk.run("stream", &["stream", "health-events@us-east-1"], &[0, 3]);
+    let replay = ["replay", "--bytes-per-second", "1GiB", "--records-per-second", "100000", "--to"];
+    let to = [stream, "--from", stream, "--failed"];
+    walk.run("replay", &[&replay[..], &to].concat(), &[0, 3]);
+    let to = [stream, "--rejects", lake];
+    walk.run("replay --rejects", &[&replay[..], &to].concat(), &[0, 3]);
 }
 
 /// An object that fails, and is given up.

@@ -56,6 +56,21 @@ pub(super) async fn look(notes: &mut Notes<'_>, archive: &Archive, options: &Doc
     sample(notes, archive, &newest, options.products).await;
 }
 
+/// Looks at the place of failed records: none is the best there can be, and what is there must be readable.
+pub(super) async fn look_at_failed(notes: &mut Notes<'_>, archive: &Archive, zone: &TimeZone) {
+    let newest = match newest(archive, zone).await {
+        Err(error) => return notes.refused("list", &error),
+        Ok(None) => return notes.ok("list", "no record has failed"),
+        Ok(Some(newest)) => newest,
+    };
+    notes.ok("list", format!("records have failed; the newest object found is `{}`", newest.key));
+    let range = GetOptions::if_match(newest.etag.clone()).range(0..1);
+    match archive.store.get(&newest.key, range).await {
+        Ok(_) => notes.ok("get", "its objects can be read"),
+        Err(error) => notes.refused("get", &error),
+    }
+}
+
 /// The newest object, as far as a few requests tell.
 async fn newest(archive: &Archive, zone: &TimeZone) -> StoreResult<Option<ObjectMeta>> {
     let today = zone.to_datetime(Timestamp::now());

@@ -1,6 +1,6 @@
 //! `doctor`: would a run work here, and if not, what is to be done?
 //!
-//! In: archives and a lake as far as they could be opened, and what the run would be given. Out: [`Check`]s, one
+//! In: streams, archives and a lake as far as they could be opened, and what the run would be given. Out: [`Check`]s, one
 //! after the other, each ok, a warning or a failure with a remedy. Nothing is an `Err`: trouble of the world is
 //! what is looked for. In a lake it writes a few bytes below `_healthtrail/doctor/` and deletes them again,
 //! unless told not to; all else it only reads. Memory: one object of the archive, of at most [`SAMPLE_BYTES_MAX`].
@@ -11,6 +11,7 @@ mod archive;
 mod lake;
 mod machine;
 mod place;
+mod stream;
 
 use std::sync::Arc;
 
@@ -20,6 +21,7 @@ use serde::Serialize;
 use crate::finding::product::Products;
 use crate::job::options::check_apart;
 use crate::job::plan::Archive;
+use crate::job::stream::derive::Derived;
 use crate::store::{Identity, Store, StoreError};
 
 /// Something that was to be opened, by what was typed or by what it is for.
@@ -30,8 +32,12 @@ pub type Typed<T> = (String, Result<T, StoreError>);
 pub struct DoctorOptions {
     /// Whose credentials they are, by what they are for.
     pub identities: Vec<Typed<Identity>>,
-    /// The archives, by what was typed.
+    /// The streams that were named in the place of archives, and what is known of them.
+    pub streams: Vec<Typed<Derived>>,
+    /// The archives, by what was typed, or by where a stream puts its objects.
     pub archives: Vec<Typed<Archive>>,
+    /// Where streams put failed records; nothing need lie there.
+    pub failed: Vec<Typed<Archive>>,
     /// The lake, by what was typed.
     pub lake: Option<Typed<Arc<dyn Store>>>,
     /// Try whether the lake can be written.
@@ -63,7 +69,7 @@ pub enum State {
 /// One check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Check {
-    /// What was looked at: an archive, the lake, `machine`, or whose credentials.
+    /// What was looked at: a stream, an archive, the lake, `machine`, or whose credentials.
     pub place: String,
     /// Its name, which stays.
     pub check: &'static str,
@@ -145,6 +151,9 @@ pub async fn doctor(options: DoctorOptions) -> Diagnosis {
     for (whose, identity) in &options.identities {
         whoever(&mut diagnosis.notes(whose), identity);
     }
+    for (typed, stream) in &options.streams {
+        stream::look(&mut diagnosis.notes(format!("stream {typed}")), stream);
+    }
     let mut regions = Vec::new();
     for (typed, archive) in &options.archives {
         let mut notes = diagnosis.notes(format!("archive {typed}"));
@@ -154,6 +163,13 @@ pub async fn doctor(options: DoctorOptions) -> Diagnosis {
                 regions.push(place::look(&mut notes, archive.store.as_ref()).await);
                 archive::look(&mut notes, archive, &options).await;
             }
+            Err(error) => notes.refused("open", error),
+        }
+    }
+    for (typed, archive) in &options.failed {
+        let mut notes = diagnosis.notes(format!("failed records {typed}"));
+        match archive {
+            Ok(archive) => archive::look_at_failed(&mut notes, archive, &options.zone).await,
             Err(error) => notes.refused("open", error),
         }
     }
@@ -177,7 +193,11 @@ pub async fn doctor(options: DoctorOptions) -> Diagnosis {
 
 /// A run refuses a lake in an archive, and the other way round.
 fn apart(notes: &mut Notes<'_>, options: &DoctorOptions) {
-    let archives = options.archives.iter().filter_map(|(_, archive)| archive.as_ref().ok());
+    let archives = options
+        .archives
+        .iter()
+        .chain(&options.failed)
+        .filter_map(|(_, archive)| archive.as_ref().ok());
     let lake = options.lake.as_ref().and_then(|(_, lake)| lake.as_deref().ok());
     if let Err(error) = check_apart(archives, lake) {
         notes.fail("places", error.to_string(), "give each a prefix of its own");
