@@ -11,7 +11,6 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-use arrow::record_batch::RecordBatch;
 use futures::{StreamExt as _, TryStreamExt as _};
 use rayon::ThreadPool;
 use tokio::task::block_in_place;
@@ -29,6 +28,7 @@ use crate::lake::layout::{Partition, PartitionBy, Table};
 use crate::lake::ledger::{Ledger, LedgerFile, Status};
 use crate::lake::log::{Log, random_id};
 use crate::lake::part::{self, EncodedPart};
+use crate::lake::part_gather::Batches;
 use crate::lake::part_ids::known_ids;
 use crate::lake::record::{FailedObject, FileRecord, Settings};
 use crate::lake::reject_states::{By, States};
@@ -324,8 +324,7 @@ impl Committer {
         *compare += begun.elapsed().as_secs_f64();
 
         let begun = Instant::now();
-        let batches: Arc<[RecordBatch]> =
-            wave.batches.iter().map(|rows| rows.batch.clone()).collect();
+        let batches = Arc::new(Batches::new(wave.batches.iter().map(|rows| rows.batch.clone())));
         self.stage_findings(selection.partitions, batches, staged).await?;
         self.stage_rejects(wave, &reread, known, staged).await?;
         *stage += begun.elapsed().as_secs_f64();
@@ -354,7 +353,7 @@ impl Committer {
     async fn stage_findings(
         &self,
         partitions: Vec<PartitionRows>,
-        batches: Arc<[RecordBatch]>,
+        batches: Arc<Batches>,
         staged: &mut Staged,
     ) -> anyhow::Result<()> {
         let jobs = partitions.into_iter().flat_map(|PartitionRows { partition, picks }| {
@@ -366,24 +365,29 @@ impl Committer {
             let batches = Arc::clone(&batches);
             let encode = move || {
                 let picks = picks.get(range).unwrap_or_default();
-                part::encode(Table::Findings, &batches, picks).map_err(anyhow::Error::from)
+                part::encode_rows(Table::Findings, &batches, picks).map_err(anyhow::Error::from)
             };
-            self.stage(partition, encode, staged.version + 1)
+            self.encode(partition, encode)
         });
-        let files =
-            futures::stream::iter(encoded).buffered(self.budget.encoders).try_collect::<Vec<_>>();
-        let files = files.await?;
+        let number = staged.version + 1;
+        let put = |(partition, part): (Partition, EncodedPart)| async move {
+            let staged = self.log.stage_part(number, &self.run, Table::Findings, partition, &part);
+            staged.await.map_err(anyhow::Error::from)
+        };
+        // The next parts are encoded while the last ones are put.
+        let encoders = self.budget.encoders;
+        let encoded = futures::stream::iter(encoded).buffered(encoders);
+        let files = encoded.map_ok(put).try_buffered(encoders).try_collect::<Vec<_>>().await?;
         staged.files.extend(files);
         Ok(())
     }
 
-    /// Encodes on a rayon thread, then puts the part into the staging of commit `number`.
-    async fn stage(
+    /// Encodes on a rayon thread.
+    async fn encode(
         &self,
         partition: Partition,
         encode: impl FnOnce() -> anyhow::Result<EncodedPart> + Send + 'static,
-        number: u64,
-    ) -> anyhow::Result<FileRecord> {
+    ) -> anyhow::Result<(Partition, EncodedPart)> {
         let (sender, receiver) = tokio::sync::oneshot::channel();
         self.pool.spawn(move || {
             let run = std::panic::AssertUnwindSafe(|| {
@@ -396,7 +400,7 @@ impl Committer {
         let part = receiver
             .await?
             .map_err(|panic| panics::error(&format!("encoding partition {partition}"), &panic))??;
-        Ok(self.log.stage_part(number, &self.run, Table::Findings, partition, &part).await?)
+        Ok((partition, part))
     }
 }
 
