@@ -13,6 +13,7 @@ use std::time::Instant;
 
 use futures::{StreamExt as _, TryStreamExt as _};
 use rayon::ThreadPool;
+use tokio::sync::Semaphore;
 use tokio::task::block_in_place;
 
 use crate::finding::tally::Tally;
@@ -361,25 +362,34 @@ impl Committer {
             let ranges = part::split(&batches, &picks);
             ranges.into_iter().map(move |range| (partition, Arc::clone(&picks), range))
         });
+        let encoding = Semaphore::new(self.budget.encoders);
         let encoded = jobs.map(|(partition, picks, range)| {
             let batches = Arc::clone(&batches);
             let encode = move || {
                 let picks = picks.get(range).unwrap_or_default();
                 part::encode_rows(Table::Findings, &batches, picks).map_err(anyhow::Error::from)
             };
-            self.encode(partition, encode)
+            self.stage(partition, encode, staged.version + 1, &encoding)
         });
-        let number = staged.version + 1;
-        let put = |(partition, part): (Partition, EncodedPart)| async move {
-            let staged = self.log.stage_part(number, &self.run, Table::Findings, partition, &part);
-            staged.await.map_err(anyhow::Error::from)
-        };
-        // The next parts are encoded while the last ones are put.
-        let encoders = self.budget.encoders;
-        let encoded = futures::stream::iter(encoded).buffered(encoders);
-        let files = encoded.map_ok(put).try_buffered(encoders).try_collect::<Vec<_>>().await?;
+        let most = self.budget.encoders + self.budget.parts_waiting;
+        let files = futures::stream::iter(encoded).buffered(most).try_collect::<Vec<_>>().await?;
         staged.files.extend(files);
         Ok(())
+    }
+
+    /// Encodes, when its turn has come, and puts the part into the staging of commit `number`, while the
+    /// next may be encoded.
+    async fn stage(
+        &self,
+        partition: Partition,
+        encode: impl FnOnce() -> anyhow::Result<EncodedPart> + Send + 'static,
+        number: u64,
+        encoding: &Semaphore,
+    ) -> anyhow::Result<FileRecord> {
+        let turn = encoding.acquire().await?;
+        let part = self.encode(partition, encode).await?;
+        drop(turn);
+        Ok(self.log.stage_part(number, &self.run, Table::Findings, partition, &part).await?)
     }
 
     /// Encodes on a rayon thread.
@@ -387,7 +397,7 @@ impl Committer {
         &self,
         partition: Partition,
         encode: impl FnOnce() -> anyhow::Result<EncodedPart> + Send + 'static,
-    ) -> anyhow::Result<(Partition, EncodedPart)> {
+    ) -> anyhow::Result<EncodedPart> {
         let (sender, receiver) = tokio::sync::oneshot::channel();
         self.pool.spawn(move || {
             let run = std::panic::AssertUnwindSafe(|| {
@@ -400,7 +410,7 @@ impl Committer {
         let part = receiver
             .await?
             .map_err(|panic| panics::error(&format!("encoding partition {partition}"), &panic))??;
-        Ok((partition, part))
+        Ok(part)
     }
 }
 
