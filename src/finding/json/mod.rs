@@ -92,7 +92,12 @@ struct Member<'a> {
 
 impl<'a> Member<'a> {
     fn new(name: &'a str, value: Json<'a>) -> Self {
-        Self { start: start_of(name), name, value }
+        Self::begun(start_of(name), name, value)
+    }
+
+    /// The same, where [`start_of`] the name is known.
+    fn begun(start: u64, name: &'a str, value: Json<'a>) -> Self {
+        Self { start, name, value }
     }
 
     /// Whether its name comes before the other's.

@@ -6,7 +6,7 @@
 
 use bumpalo::collections::{String as BumpString, Vec as BumpVec};
 
-use super::{Arena, DEPTH_MAX, Json, Member, Object, Scratch};
+use super::{Arena, DEPTH_MAX, Json, Member, Object, Scratch, start_of};
 
 /// How many members and elements most documents have open at once.
 const OPEN_MEMBERS: usize = 64;
@@ -138,13 +138,13 @@ impl<'a> Reader<'a> {
                 if first != b'"' {
                     return Err(Doubt::Syntax);
                 }
-                let name = self.string()?;
+                let (start, name) = self.name()?;
                 if self.token()? != b':' {
                     return Err(Doubt::Syntax);
                 }
                 let first_of_value = self.token()?;
                 let value = self.value(first_of_value, depth)?;
-                self.members.push(Member::new(name, value));
+                self.members.push(Member::begun(start, name, value));
                 match self.token()? {
                     b',' => first = self.token()?,
                     b'}' => break,
@@ -156,6 +156,25 @@ impl<'a> Reader<'a> {
         let object = Object::new(members, &mut self.scratch.orders, self.arena);
         self.members.truncate(floor);
         Ok(Json::Object(object))
+    }
+
+    /// Reads a name as [`Reader::string`] does, with the start of it.
+    fn name(&mut self) -> Quick<(u64, &'a str)> {
+        let begin = self.at;
+        let word = self.bytes.get(begin..).and_then(<[u8]>::first_chunk).copied();
+        let name = self.string()?;
+        // Each escape is longer than what it stands for.
+        let is_plain = self.at == begin + name.len() + 1;
+        let start = match word.filter(|_| is_plain).map(u64::from_be_bytes) {
+            Some(word) if name.len() >= size_of::<u64>() => word,
+            // What follows a short name is cut off.
+            Some(word) if !name.is_empty() => {
+                let bits = u64::BITS as usize - 8 * name.len();
+                word >> bits << bits
+            }
+            _ => start_of(name),
+        };
+        Ok((start, name))
     }
 
     /// Reads a string whose opening quote is taken.
