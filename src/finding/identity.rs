@@ -53,6 +53,9 @@ pub const IDENTITY_VERSION: u32 = 1;
 /// The capacity above which a buffer is not kept for the next finding.
 const BUFFER_KEPT_MAX: usize = 1 << 20;
 
+/// A type byte and a length.
+const HEAD_BYTES: usize = 9;
+
 /// What names a finding, beside its content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key<'a> {
@@ -92,7 +95,7 @@ pub fn row_id(
         write_length(text.len(), buffer);
         buffer.extend_from_slice(text.as_bytes());
     };
-    field(&time::day(reported_at_ms));
+    field(time::day(reported_at_ms).as_str());
     if let Some(product) = key.product {
         field(product);
     }
@@ -214,12 +217,13 @@ fn write_value(value: &Json<'_>, out: &mut Vec<u8>) {
 }
 
 fn write_text(kind: u8, text: &str, out: &mut Vec<u8>) {
+    out.reserve(HEAD_BYTES + text.len());
     write_head(kind, text.len(), out);
     out.extend_from_slice(text.as_bytes());
 }
 
 fn write_head(kind: u8, length: usize, out: &mut Vec<u8>) {
-    let mut head = [kind; 9];
+    let mut head = [kind; HEAD_BYTES];
     if let Some(place) = head.last_chunk_mut() {
         *place = (length as u64).to_le_bytes();
     }

@@ -11,6 +11,8 @@
 //!   offset it is UTC, without a clock it is midnight
 //! - seconds since 1970, also with a fraction, and milliseconds, as a number or as text
 
+use std::fmt;
+
 use crate::finding::json::Json;
 
 /// The first millisecond of 2015.
@@ -42,9 +44,31 @@ pub fn parse(text: &str) -> Option<i64> {
 }
 
 /// The day of a time in UTC, as `2026-11-24`, for times that [`read`] gives.
-pub fn day(ms: i64) -> String {
+pub fn day(ms: i64) -> Day {
     let (year, month, day) = civil_from_days(ms.div_euclid(DAY_MS));
-    format!("{year:04}-{month:02}-{day:02}")
+    let digit = |number: i64| u8::try_from(number % 10).map_or(b'?', |digit| b'0' + digit);
+    let two = |number: i64| [digit(number / 10), digit(number)];
+    let ([century, decade], [y, year]) = (two(year / 100), two(year));
+    let ([m, month], [d, day]) = (two(month), two(day));
+    Day([century, decade, y, year, b'-', m, month, b'-', d, day])
+}
+
+/// A day, as `2026-11-24`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Day([u8; 10]);
+
+impl Day {
+    /// Its text.
+    pub fn as_str(&self) -> &str {
+        // Digits and hyphens are ASCII, so this is never the empty text.
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Day {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
 }
 
 fn is_of_number(byte: u8) -> bool {
@@ -108,26 +132,23 @@ fn parse_rfc1123(bytes: &[u8]) -> Option<i64> {
 
 /// The month by its English name, whole or in three letters.
 fn month_of(name: &[u8]) -> Option<i64> {
-    const NAMES: [&str; 12] = [
-        "january",
-        "february",
-        "march",
-        "april",
-        "may",
-        "june",
-        "july",
-        "august",
-        "september",
-        "october",
-        "november",
-        "december",
-    ];
-    let named = |full: &&str| {
-        let full = full.as_bytes();
-        name.eq_ignore_ascii_case(full)
-            || full.get(..3).is_some_and(|short| name.eq_ignore_ascii_case(short))
+    let (start, rest) = name.split_first_chunk::<3>()?;
+    let (month, rest_of_name): (_, &[u8]) = match &start.map(|letter| letter.to_ascii_lowercase()) {
+        b"jan" => (1, b"uary"),
+        b"feb" => (2, b"ruary"),
+        b"mar" => (3, b"ch"),
+        b"apr" => (4, b"il"),
+        b"may" => (5, b""),
+        b"jun" => (6, b"e"),
+        b"jul" => (7, b"y"),
+        b"aug" => (8, b"ust"),
+        b"sep" => (9, b"tember"),
+        b"oct" => (10, b"ober"),
+        b"nov" => (11, b"ember"),
+        b"dec" => (12, b"ember"),
+        _ => return None,
     };
-    (1..).zip(NAMES).find_map(|(month, full)| named(&full).then_some(month))
+    (rest.is_empty() || rest.eq_ignore_ascii_case(rest_of_name)).then_some(month)
 }
 
 /// Midnight of a date, when there is such a date in the years that any time may be read for.
@@ -403,8 +424,8 @@ mod tests {
         let mut date = jiff::civil::date(2014, 12, 30);
         while date.year() < 2102 {
             let ms = date.to_zoned_datetime(TimeZone::UTC).unwrap().timestamp().as_millisecond();
-            assert_eq!(day(ms), date.to_string());
-            assert_eq!(day(ms + DAY_MS - 1), date.to_string());
+            assert_eq!(day(ms).as_str(), date.to_string());
+            assert_eq!(day(ms + DAY_MS - 1).as_str(), date.to_string());
             date = date.checked_add(1.day()).unwrap();
         }
     }

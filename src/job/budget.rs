@@ -70,6 +70,8 @@ pub struct Budget {
     pub tasks: usize,
     /// Parts that are encoded at the same time.
     pub encoders: usize,
+    /// Encoded parts that may wait to be stored while the next are encoded.
+    pub parts_waiting: usize,
 }
 
 impl Budget {
@@ -87,7 +89,8 @@ impl Budget {
         let readers = tasks as u64 + 1;
         let document = (windows / WINDOWS_PER_DOCUMENT / readers)
             .clamp(DOCUMENT_BYTES_MIN, DOCUMENT_BYTES_MAX);
-        let encoders = 1 + in_memory(encode / ENCODER_BYTES);
+        let encoders_max = 1 + in_memory(encode / ENCODER_BYTES);
+        let encoders = encoders_max.min(threads.max(1));
         Self {
             // A chunk fits between the two, so that only large objects are cut into pieces.
             wave_bytes: in_memory(wave * 3 / 4),
@@ -100,7 +103,8 @@ impl Budget {
             chunk_objects: 64,
             document_bytes: document_bytes_max.min(in_memory(document)),
             tasks,
-            encoders: encoders.min(threads.max(1)),
+            encoders,
+            parts_waiting: (encoders_max - encoders).min(encoders),
         }
     }
 }
@@ -125,7 +129,7 @@ mod tests {
                     + readers * budget.task_bytes as u64 * RESULT_HALVES / 2
                     + readers * budget.document_bytes as u64 * WINDOWS_PER_DOCUMENT
                     + budget.fetched_bytes
-                    + budget.encoders as u64 * ENCODER_BYTES;
+                    + (budget.encoders + budget.parts_waiting) as u64 * ENCODER_BYTES;
                 // The least document may take more than its share of the least memory.
                 let slack = readers * (DOCUMENT_BYTES_MIN * WINDOWS_PER_DOCUMENT + MIB);
                 assert!(held <= memory_bytes + slack, "{memory_bytes} {threads}: {held}");

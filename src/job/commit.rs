@@ -11,9 +11,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-use arrow::record_batch::RecordBatch;
 use futures::{StreamExt as _, TryStreamExt as _};
 use rayon::ThreadPool;
+use tokio::sync::Semaphore;
 use tokio::task::block_in_place;
 
 use crate::finding::tally::Tally;
@@ -29,6 +29,7 @@ use crate::lake::layout::{Partition, PartitionBy, Table};
 use crate::lake::ledger::{Ledger, LedgerFile, Status};
 use crate::lake::log::{Log, random_id};
 use crate::lake::part::{self, EncodedPart};
+use crate::lake::part_gather::Batches;
 use crate::lake::part_ids::known_ids;
 use crate::lake::record::{FailedObject, FileRecord, Settings};
 use crate::lake::reject_states::{By, States};
@@ -324,8 +325,7 @@ impl Committer {
         *compare += begun.elapsed().as_secs_f64();
 
         let begun = Instant::now();
-        let batches: Arc<[RecordBatch]> =
-            wave.batches.iter().map(|rows| rows.batch.clone()).collect();
+        let batches = Arc::new(Batches::new(wave.batches.iter().map(|rows| rows.batch.clone())));
         self.stage_findings(selection.partitions, batches, staged).await?;
         self.stage_rejects(wave, &reread, known, staged).await?;
         *stage += begun.elapsed().as_secs_f64();
@@ -354,7 +354,7 @@ impl Committer {
     async fn stage_findings(
         &self,
         partitions: Vec<PartitionRows>,
-        batches: Arc<[RecordBatch]>,
+        batches: Arc<Batches>,
         staged: &mut Staged,
     ) -> anyhow::Result<()> {
         let jobs = partitions.into_iter().flat_map(|PartitionRows { partition, picks }| {
@@ -362,28 +362,42 @@ impl Committer {
             let ranges = part::split(&batches, &picks);
             ranges.into_iter().map(move |range| (partition, Arc::clone(&picks), range))
         });
+        let encoding = Semaphore::new(self.budget.encoders);
         let encoded = jobs.map(|(partition, picks, range)| {
             let batches = Arc::clone(&batches);
             let encode = move || {
                 let picks = picks.get(range).unwrap_or_default();
-                part::encode(Table::Findings, &batches, picks).map_err(anyhow::Error::from)
+                part::encode_rows(Table::Findings, &batches, picks).map_err(anyhow::Error::from)
             };
-            self.stage(partition, encode, staged.version + 1)
+            self.stage(partition, encode, staged.version + 1, &encoding)
         });
-        let files =
-            futures::stream::iter(encoded).buffered(self.budget.encoders).try_collect::<Vec<_>>();
-        let files = files.await?;
+        let most = self.budget.encoders + self.budget.parts_waiting;
+        let files = futures::stream::iter(encoded).buffered(most).try_collect::<Vec<_>>().await?;
         staged.files.extend(files);
         Ok(())
     }
 
-    /// Encodes on a rayon thread, then puts the part into the staging of commit `number`.
+    /// Encodes, when its turn has come, and puts the part into the staging of commit `number`, while the
+    /// next may be encoded.
     async fn stage(
         &self,
         partition: Partition,
         encode: impl FnOnce() -> anyhow::Result<EncodedPart> + Send + 'static,
         number: u64,
+        encoding: &Semaphore,
     ) -> anyhow::Result<FileRecord> {
+        let turn = encoding.acquire().await?;
+        let part = self.encode(partition, encode).await?;
+        drop(turn);
+        Ok(self.log.stage_part(number, &self.run, Table::Findings, partition, &part).await?)
+    }
+
+    /// Encodes on a rayon thread.
+    async fn encode(
+        &self,
+        partition: Partition,
+        encode: impl FnOnce() -> anyhow::Result<EncodedPart> + Send + 'static,
+    ) -> anyhow::Result<EncodedPart> {
         let (sender, receiver) = tokio::sync::oneshot::channel();
         self.pool.spawn(move || {
             let run = std::panic::AssertUnwindSafe(|| {
@@ -396,7 +410,7 @@ impl Committer {
         let part = receiver
             .await?
             .map_err(|panic| panics::error(&format!("encoding partition {partition}"), &panic))??;
-        Ok(self.log.stage_part(number, &self.run, Table::Findings, partition, &part).await?)
+        Ok(part)
     }
 }
 

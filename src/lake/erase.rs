@@ -13,7 +13,7 @@ use super::error::LakeResult;
 use super::layout::{Partition, Table};
 use super::ledger::LedgerFile;
 use super::merge::without;
-use super::part::batch_sizes;
+use super::part_gather::batch_sizes;
 use super::part_ids::read_unknown_footer;
 use super::part_rows::RowReader;
 use super::record::FileRecord;

@@ -20,7 +20,8 @@ use super::error::{LakeError, LakeResult};
 use super::ids::{IdSet, parse_id};
 use super::layout::{Partition, PartitionBy, Table};
 use super::ledger::LedgerFile;
-use super::part::{batch_sizes, broken, encode};
+use super::part::{broken, encode};
+use super::part_gather::batch_sizes;
 use super::part_rows::{RowReader, is_small};
 use super::record::FileRecord;
 use super::sink::{Sink, Staging};
@@ -438,6 +439,7 @@ mod tests {
     use crate::lake::dedupe::Wave;
     use crate::lake::log::Log;
     use crate::lake::part::split;
+    use crate::lake::part_gather::Batches;
     use crate::lake::testing::{findings, keys};
     use crate::store::{GetOptions, Memory};
 
@@ -577,7 +579,7 @@ mod tests {
         let case = Case::new();
         let rows = findings(0..20_000);
         let picks = picks(std::slice::from_ref(&rows));
-        assert_eq!(split(&[&rows.batch], &picks).len(), 1);
+        assert_eq!(split(&Batches::new([rows.batch.clone()]), &picks).len(), 1);
         let store: Arc<dyn Store> = case.store.clone();
         let run = Run::of(&store, file(&case.store, "all", &rows, &picks), false);
         let whole = merged(&case.merger(1 << 30), vec![run.clone()]).await;

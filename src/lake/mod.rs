@@ -23,6 +23,7 @@ pub mod merge;
 pub mod part;
 pub mod part_bloom;
 pub mod part_columns;
+pub mod part_gather;
 pub mod part_guard;
 pub mod part_ids;
 pub mod part_rows;

@@ -9,8 +9,7 @@
 use std::borrow::Borrow;
 use std::ops::Range;
 
-use arrow::array::{Array, ArrayRef, AsArray};
-use arrow::compute::interleave_record_batch;
+use arrow::array::AsArray;
 use arrow::datatypes::{DataType, SchemaRef, TimestampMillisecondType};
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
@@ -26,6 +25,7 @@ use super::dedupe::Pick;
 use super::error::{LakeError, LakeResult};
 use super::ids::{hex, parse_id};
 use super::layout::Table;
+use super::part_gather::Batches;
 
 /// Rows of one part. With [`PART_BYTES_MAX`] the rule by which [`split`] cuts large partitions.
 pub const PART_ROWS_MAX: usize = 1 << 20;
@@ -74,9 +74,11 @@ const DISTINCT: [&str; 8] = [
     "detail",
     "details_json",
 ];
-/// Long texts that nobody compares by order: their least and greatest values say nothing.
-const UNORDERED: [&str; 8] = [
+/// Long texts and random ids, that nobody compares by order: their least and greatest values say nothing.
+const UNORDERED: [&str; 10] = [
     "content_hash",
+    "event_id",
+    "communication_id",
     "description",
     "remediation_text",
     "note_text",
@@ -85,7 +87,8 @@ const UNORDERED: [&str; 8] = [
     "detail",
     "details_json",
 ];
-/// Numbers that grow within an account or object, stored as differences.
+/// Numbers that grow within an account or object, stored as differences. Each such column takes a MiB while it
+/// is encoded, so that other times, which do not grow, are not among them.
 const GROWING: [&str; 6] =
     ["reported_at", "event_time", "processed_at", "source_offset", "source_length", "bytes_length"];
 
@@ -111,13 +114,18 @@ pub fn encode<B: Borrow<RecordBatch>>(
     batches: &[B],
     picks: &[Pick],
 ) -> LakeResult<EncodedPart> {
-    let first = picks.first().and_then(|pick| batches.get(pick.batch as usize));
-    let schema = first.ok_or_else(|| broken(table, "a part needs a row"))?.borrow().schema();
+    let batches = batches.iter().map(|batch| batch.borrow().clone());
+    encode_rows(table, &Batches::new(batches), picks)
+}
+
+/// As [`encode`], of batches that several parts are made of.
+pub fn encode_rows(table: Table, batches: &Batches, picks: &[Pick]) -> LakeResult<EncodedPart> {
+    let schema = picks.first().and_then(|pick| batches.schema(*pick));
+    let schema = schema.ok_or_else(|| broken(table, "a part needs a row"))?;
     let mut writer = PartWriter::new(table, schema)?;
-    let sizes = row_sizes(batches, picks);
-    for slice in cut(&sizes, SLICE_ROWS_MAX, SLICE_BYTES_MAX) {
+    for slice in cut(&batches.row_sizes(picks), SLICE_ROWS_MAX, SLICE_BYTES_MAX) {
         let picks = picks.get(slice).unwrap_or_default();
-        let gathered = gather(batches, picks).map_err(|error| broken(table, error))?;
+        let gathered = batches.gather(picks).map_err(|error| broken(table, error))?;
         writer.push(&gathered)?;
     }
     writer.finish()
@@ -125,8 +133,8 @@ pub fn encode<B: Borrow<RecordBatch>>(
 
 /// Cuts a partition's rows into those of one part each, by rows and bytes of their values, so that the
 /// same rows always make the same parts.
-pub fn split<B: Borrow<RecordBatch>>(batches: &[B], picks: &[Pick]) -> Vec<Range<usize>> {
-    cut(&row_sizes(batches, picks), PART_ROWS_MAX, PART_BYTES_MAX)
+pub fn split(batches: &Batches, picks: &[Pick]) -> Vec<Range<usize>> {
+    cut(&batches.row_sizes(picks), PART_ROWS_MAX, PART_BYTES_MAX)
 }
 
 /// Cuts a sequence of sizes into ranges of at most so many items and bytes; a larger item stands alone.
@@ -145,23 +153,6 @@ pub(super) fn cut(sizes: &[u64], items_max: usize, bytes_max: u64) -> Vec<Range<
         ranges.push(start..sizes.len());
     }
     ranges
-}
-
-/// Copies these rows into one batch; only the batches they come from are looked at.
-fn gather<B: Borrow<RecordBatch>>(
-    batches: &[B],
-    picks: &[Pick],
-) -> Result<RecordBatch, arrow::error::ArrowError> {
-    let mut used: Vec<u32> = picks.iter().map(|pick| pick.batch).collect();
-    used.sort_unstable();
-    used.dedup();
-    let sources: Vec<&RecordBatch> =
-        used.iter().filter_map(|batch| batches.get(*batch as usize)).map(Borrow::borrow).collect();
-    let indices: Vec<(usize, usize)> = picks
-        .iter()
-        .filter_map(|pick| Some((used.binary_search(&pick.batch).ok()?, pick.row as usize)))
-        .collect();
-    interleave_record_batch(&sources, &indices)
 }
 
 /// Encodes one part from batches that are in order already.
@@ -289,8 +280,17 @@ fn column_properties(
                 builder = column_properties(builder, field.name(), field.data_type(), path);
             }
         }
-        // Keys and values of maps repeat; the defaults fit them.
-        DataType::Map(..) => {}
+        // Keys and values of maps repeat; but for their statistics the defaults fit them.
+        DataType::Map(entries, _) => {
+            path.push(entries.name().to_owned());
+            for leaf in ["key", "value"] {
+                path.push(leaf.to_owned());
+                let leaf = ColumnPath::new(path.clone());
+                builder = builder.set_column_statistics_enabled(leaf, EnabledStatistics::None);
+                path.pop();
+            }
+            path.pop();
+        }
         _ => builder = leaf_properties(builder, name, ColumnPath::new(path.clone())),
     }
     path.pop();
@@ -309,7 +309,9 @@ fn leaf_properties(
             .set_column_bloom_filter_fpp(path.clone(), BLOOM_FALSE_POSITIVES)
             .set_column_bloom_filter_max_ndv(path.clone(), ROW_GROUP_ROWS_MAX as u64);
     }
-    if UNORDERED.contains(&name) {
+    // Rows are in no order of what their lists hold, so that no reader could skip any by it.
+    let is_nested = path.parts().len() > 1;
+    if is_nested || UNORDERED.contains(&name) {
         builder = builder.set_column_statistics_enabled(path.clone(), EnabledStatistics::None);
     }
     if GROWING.contains(&name) {
@@ -349,91 +351,13 @@ fn leaves(data_type: &DataType) -> usize {
     }
 }
 
-/// The bytes of each picked row's values.
-fn row_sizes<B: Borrow<RecordBatch>>(batches: &[B], picks: &[Pick]) -> Vec<u64> {
-    let mut used = vec![false; batches.len()];
-    for pick in picks {
-        if let Some(used) = used.get_mut(pick.batch as usize) {
-            *used = true;
-        }
-    }
-    let sizes: Vec<Vec<u64>> = batches
-        .iter()
-        .zip(used)
-        .map(|(batch, used)| if used { batch_sizes(batch.borrow()) } else { Vec::new() })
-        .collect();
-    let of = |pick: &Pick| sizes.get(pick.batch as usize)?.get(pick.row as usize).copied();
-    picks.iter().map(|pick| of(pick).unwrap_or_default()).collect()
-}
-
-/// The bytes of each row's values.
-pub(super) fn batch_sizes(batch: &RecordBatch) -> Vec<u64> {
-    let mut sizes = vec![0; batch.num_rows()];
-    batch.columns().iter().for_each(|column| add_sizes(column, &mut sizes));
-    sizes
-}
-
-/// Adds the bytes of each value of `column` to its row's sum.
-fn add_sizes(column: &ArrayRef, sizes: &mut [u64]) {
-    let mut add_ranges = |offsets: &[i32], bytes_of: &dyn Fn(i32, i32) -> u64| {
-        let ranges = offsets.iter().zip(offsets.iter().skip(1));
-        for (size, (start, end)) in sizes.iter_mut().zip(ranges) {
-            *size = size.saturating_add(bytes_of(*start, *end));
-        }
-    };
-    let flat = |start: i32, end: i32| u64::from(end.abs_diff(start)) + 4;
-    match column.data_type() {
-        DataType::Utf8 => add_ranges(column.as_string::<i32>().value_offsets(), &flat),
-        DataType::Binary => add_ranges(column.as_binary::<i32>().value_offsets(), &flat),
-        DataType::List(_) => {
-            let list = column.as_list::<i32>();
-            let sums = running_sums(list.values());
-            add_ranges(list.value_offsets(), &|start, end| between(&sums, start, end) + 4);
-        }
-        DataType::Map(..) => {
-            let map = column.as_map();
-            let entries: ArrayRef = std::sync::Arc::new(map.entries().clone());
-            let sums = running_sums(&entries);
-            add_ranges(map.value_offsets(), &|start, end| between(&sums, start, end) + 4);
-        }
-        DataType::Struct(_) => {
-            column.as_struct().columns().iter().for_each(|field| add_sizes(field, sizes));
-        }
-        other => {
-            let width = other.primitive_width().unwrap_or(1) as u64;
-            for size in sizes.iter_mut() {
-                *size = size.saturating_add(width);
-            }
-        }
-    }
-}
-
-/// Sums of the sizes before each value, and of all at the end.
-fn running_sums(values: &ArrayRef) -> Vec<u64> {
-    let mut sizes = vec![0; values.len() + 1];
-    if let Some((_, sizes)) = sizes.split_last_mut() {
-        add_sizes(values, sizes);
-    }
-    let mut sum = 0_u64;
-    for size in &mut sizes {
-        let own = *size;
-        *size = sum;
-        sum = sum.saturating_add(own);
-    }
-    sizes
-}
-
-fn between(sums: &[u64], start: i32, end: i32) -> u64 {
-    let sum = |at: i32| usize::try_from(at).ok().and_then(|at| sums.get(at)).copied();
-    sum(end).unwrap_or_default().saturating_sub(sum(start).unwrap_or_default())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::finding::rows::Rows;
+    use crate::lake::part_gather::batch_sizes;
     use crate::lake::testing::{TestRow, findings, read_part, rows_of};
-    use arrow::array::StringArray;
+    use arrow::array::{Array, StringArray};
     use parquet::arrow::arrow_reader::ArrowReaderOptions;
     use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
     use parquet::basic::PageType;
@@ -542,7 +466,7 @@ mod tests {
             let distinct = DISTINCT.iter().chain(&GROWING).any(|distinct| name.ends_with(distinct));
             assert!(!(dictionary && distinct), "{name}");
             let statistics = column.statistics().is_some();
-            let unordered = UNORDERED.iter().any(|unordered| name.ends_with(unordered));
+            let unordered = name.contains('.') || UNORDERED.contains(&name.as_str());
             assert_eq!(statistics, !unordered, "{name}");
         }
     }

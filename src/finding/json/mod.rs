@@ -10,6 +10,7 @@
 //! [`reference`](mod@reference), which is `serde_json`. What the quick one does not take, the
 //! reference judges: it has the last word, and its messages are the ones that people see.
 
+mod orders;
 mod quick;
 mod reference;
 
@@ -18,6 +19,7 @@ use std::fmt::{self, Write as _};
 
 use bumpalo::Bump;
 
+use orders::Orders;
 pub use quick::Doubt;
 
 /// The deepest nesting of arrays and objects; `serde_json` stops beyond it.
@@ -39,14 +41,14 @@ pub struct Arena {
 #[derive(Debug, Default)]
 struct Scratch {
     text: String,
-    order: Order,
+    orders: Orders,
 }
 
 impl Arena {
     /// Forgets all trees.
     pub fn reset(&mut self) {
         let scratch = self.scratch.get_mut();
-        let scratch_bytes = scratch.text.capacity() + scratch.order.capacity() * 16;
+        let scratch_bytes = scratch.text.capacity() + scratch.orders.bytes();
         if self.bump.allocated_bytes().max(scratch_bytes) > ARENA_KEPT_MAX {
             *self = Self::default();
         } else {
@@ -90,7 +92,17 @@ struct Member<'a> {
 
 impl<'a> Member<'a> {
     fn new(name: &'a str, value: Json<'a>) -> Self {
-        Self { start: start_of(name), name, value }
+        Self::begun(start_of(name), name, value)
+    }
+
+    /// The same, where [`start_of`] the name is known.
+    fn begun(start: u64, name: &'a str, value: Json<'a>) -> Self {
+        Self { start, name, value }
+    }
+
+    /// Whether its name comes before the other's.
+    fn precedes(&self, other: &Self) -> bool {
+        self.start < other.start || self.start == other.start && self.name < other.name
     }
 }
 
@@ -106,9 +118,6 @@ pub(super) const fn start_of(name: &str) -> u64 {
     place.copy_from_slice(bytes);
     u64::from_be_bytes(start)
 }
-
-/// Room to sort members in: the start of each name, and its place.
-type Order = Vec<(u64, usize)>;
 
 /// The members of an object, sorted by the bytes of their names; names are unique.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -239,23 +248,13 @@ impl<'a> Json<'a> {
 
 impl<'a> Object<'a> {
     /// An object of these members; of equal names the last is kept.
-    fn new(members: &[Member<'a>], order: &mut Order, arena: &'a Arena) -> Self {
-        let follows = |one: &Member<'_>, two: &Member<'_>| {
-            one.start < two.start || one.start == two.start && one.name < two.name
-        };
-        if members.is_sorted_by(follows) {
+    fn new(members: &[Member<'a>], orders: &mut Orders, arena: &'a Arena) -> Self {
+        if members.is_sorted_by(Member::precedes) {
             return Self { members: arena.bump.alloc_slice_copy(members) };
         }
-        let name = |at: usize| members.get(at).map(|member| member.name);
-        order.clear();
-        order.extend(members.iter().map(|member| member.start).zip(0..));
-        // Of equal names the last comes first, so that it is the one kept.
-        order.sort_unstable_by(|one, two| {
-            one.0.cmp(&two.0).then_with(|| name(one.1).cmp(&name(two.1)).then(two.1.cmp(&one.1)))
-        });
-        order.dedup_by(|later, kept| later.0 == kept.0 && name(later.1) == name(kept.1));
-        let sorted = order.iter().map(|(_, at)| members.get(*at).copied().unwrap_or_default());
-        Self { members: arena.bump.alloc_slice_fill_iter(sorted) }
+        let order = orders.of(members).iter();
+        let member = |at: &u32| members.get(*at as usize).copied().unwrap_or_default();
+        Self { members: arena.bump.alloc_slice_fill_iter(order.map(member)) }
     }
 
     /// The member `name`.
@@ -306,8 +305,11 @@ impl<'a> Object<'a> {
 pub fn write_string(text: &str, out: &mut String) {
     out.push('"');
     let mut rest = text;
-    while let Some(at) = rest.find(|c: char| c == '"' || c == '\\' || c < ' ') {
-        let (plain, tail) = rest.split_at(at);
+    let is_special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..b' ');
+    // What is special is ASCII, so that the text is never cut within a character.
+    while let Some(at) = rest.as_bytes().iter().position(is_special)
+        && let Some((plain, tail)) = rest.split_at_checked(at)
+    {
         out.push_str(plain);
         let mut chars = tail.chars();
         match chars.next() {

@@ -4,12 +4,19 @@
 //! [`reference`](super::reference) gives, or a [`Doubt`]. It takes nothing that the reference refuses; of
 //! what it refuses, only `Doubt::Unsure` may be JSON all the same. Recursion ends at [`DEPTH_MAX`].
 
-use bumpalo::collections::Vec as BumpVec;
+use bumpalo::collections::{String as BumpString, Vec as BumpVec};
 
-use super::{Arena, DEPTH_MAX, Json, Member, Object, Scratch};
+use super::{Arena, DEPTH_MAX, Json, Member, Object, Scratch, start_of};
 
 /// How many members and elements most documents have open at once.
 const OPEN_MEMBERS: usize = 64;
+
+/// Bytes of a text that are looked at together once it is known to be long.
+const BLOCK_BYTES: usize = 32;
+/// Room for a text with escapes, beside what is known of it at the first.
+const ESCAPED_BYTES: usize = 64;
+/// How many words of eight bytes are looked at before.
+const WORDS_BEFORE_BLOCKS: usize = 3;
 
 /// Why a text was not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,13 +138,13 @@ impl<'a> Reader<'a> {
                 if first != b'"' {
                     return Err(Doubt::Syntax);
                 }
-                let name = self.string()?;
+                let (start, name) = self.name()?;
                 if self.token()? != b':' {
                     return Err(Doubt::Syntax);
                 }
                 let first_of_value = self.token()?;
                 let value = self.value(first_of_value, depth)?;
-                self.members.push(Member::new(name, value));
+                self.members.push(Member::begun(start, name, value));
                 match self.token()? {
                     b',' => first = self.token()?,
                     b'}' => break,
@@ -146,9 +153,28 @@ impl<'a> Reader<'a> {
             }
         }
         let members = self.members.get(floor..).unwrap_or_default();
-        let object = Object::new(members, &mut self.scratch.order, self.arena);
+        let object = Object::new(members, &mut self.scratch.orders, self.arena);
         self.members.truncate(floor);
         Ok(Json::Object(object))
+    }
+
+    /// Reads a name as [`Reader::string`] does, with the start of it.
+    fn name(&mut self) -> Quick<(u64, &'a str)> {
+        let begin = self.at;
+        let word = self.bytes.get(begin..).and_then(<[u8]>::first_chunk).copied();
+        let name = self.string()?;
+        // Each escape is longer than what it stands for.
+        let is_plain = self.at == begin + name.len() + 1;
+        let start = match word.filter(|_| is_plain).map(u64::from_be_bytes) {
+            Some(word) if name.len() >= size_of::<u64>() => word,
+            // What follows a short name is cut off.
+            Some(word) if !name.is_empty() => {
+                let bits = u64::BITS as usize - 8 * name.len();
+                word >> bits << bits
+            }
+            _ => start_of(name),
+        };
+        Ok((start, name))
     }
 
     /// Reads a string whose opening quote is taken.
@@ -165,32 +191,49 @@ impl<'a> Reader<'a> {
     /// The offset of the next quote, backslash or control character.
     fn plain(&self) -> Quick<usize> {
         let mut at = self.at;
+        let mut words = 0;
         while let Some(chunk) = self.bytes.get(at..).and_then(<[u8]>::first_chunk) {
             let hits = specials(u64::from_le_bytes(*chunk));
             if hits != 0 {
                 return Ok(at + (hits.trailing_zeros() / 8) as usize);
             }
             at += chunk.len();
+            words += 1;
+            // Most names and values end before this; a longer text is mostly much longer.
+            if words == WORDS_BEFORE_BLOCKS {
+                at += self.blocks(at);
+            }
         }
         let rest = self.bytes.get(at..).unwrap_or_default();
         let hit = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..b' '));
         hit.map(|offset| at + offset).ok_or(Doubt::Truncated)
     }
 
+    /// How many bytes from `at` on are passed over in blocks that hold nothing special.
+    fn blocks(&self, at: usize) -> usize {
+        let blocks = self.bytes.get(at..).unwrap_or_default().as_chunks::<BLOCK_BYTES>().0;
+        // Without a branch for each byte, so that it is done for many bytes at once.
+        let is_plain = |block: &&[u8; BLOCK_BYTES]| {
+            block.iter().fold(0, |hits, byte| {
+                hits | u8::from(*byte == b'"') | u8::from(*byte == b'\\') | u8::from(*byte < b' ')
+            }) == 0
+        };
+        blocks.iter().take_while(is_plain).count() * BLOCK_BYTES
+    }
+
     /// Reads the string from `start` on, whose first escape is at `end`.
     fn escaped(&mut self, start: usize, end: usize) -> Quick<&'a str> {
-        self.scratch.text.clear();
+        // It grows in place, because nothing else is put into the arena meanwhile.
+        let room = 2 * (end - start) + ESCAPED_BYTES;
+        let mut text = BumpString::with_capacity_in(room, &self.arena.bump);
         let (mut start, mut end) = (start, end);
         loop {
             let plain = self.text.get(start..end).ok_or(Doubt::Unsure)?;
-            self.scratch.text.push_str(plain);
+            text.push_str(plain);
             self.at = end + 1;
             match self.bytes.get(end) {
-                Some(b'"') => return Ok(self.arena.bump.alloc_str(&self.scratch.text)),
-                Some(b'\\') => {
-                    let character = self.escape()?;
-                    self.scratch.text.push(character);
-                }
+                Some(b'"') => return Ok(text.into_bump_str()),
+                Some(b'\\') => text.push(self.escape()?),
                 _ => return Err(Doubt::Syntax),
             }
             start = self.at;

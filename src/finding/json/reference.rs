@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
 
-use super::{Arena, Json, JsonError, JsonErrorKind, Member, Object, Order};
+use super::{Arena, Json, JsonError, JsonErrorKind, Member, Object, Orders};
 
 /// How `serde_json` announces a number under its `arbitrary_precision` feature.
 const NUMBER_TOKEN: &str = "$serde_json::private::Number";
@@ -114,7 +114,7 @@ impl<'a> Visitor<'a> for Seed<'a> {
             }
             members.push(Member::new(name, value));
         }
-        Ok(Json::Object(Object::new(&members, &mut Order::new(), self.arena)))
+        Ok(Json::Object(Object::new(&members, &mut Orders::default(), self.arena)))
     }
 }
 
