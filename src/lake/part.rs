@@ -129,6 +129,15 @@ pub fn split<B: Borrow<RecordBatch>>(batches: &[B], picks: &[Pick]) -> Vec<Range
     cut(&row_sizes(batches, picks), PART_ROWS_MAX, PART_BYTES_MAX)
 }
 
+/// Cuts rows, in their order, into ranges of at most so many bytes of their values; a larger row stands alone.
+pub(crate) fn cut_rows<B: Borrow<RecordBatch>>(
+    batches: &[B],
+    picks: &[Pick],
+    bytes_max: u64,
+) -> Vec<Range<usize>> {
+    cut(&row_sizes(batches, picks), PART_ROWS_MAX, bytes_max)
+}
+
 /// Cuts a sequence of sizes into ranges of at most so many items and bytes; a larger item stands alone.
 pub(super) fn cut(sizes: &[u64], items_max: usize, bytes_max: u64) -> Vec<Range<usize>> {
     let mut ranges = Vec::new();
@@ -148,7 +157,7 @@ pub(super) fn cut(sizes: &[u64], items_max: usize, bytes_max: u64) -> Vec<Range<
 }
 
 /// Copies these rows into one batch; only the batches they come from are looked at.
-fn gather<B: Borrow<RecordBatch>>(
+pub(crate) fn gather<B: Borrow<RecordBatch>>(
     batches: &[B],
     picks: &[Pick],
 ) -> Result<RecordBatch, arrow::error::ArrowError> {

@@ -1,0 +1,23 @@
+import os
+from collections.abc import Sequence
+from typing import Any, Optional, Union
+
+from ._core import HealthtrailError as HealthtrailError
+from ._core import Reading as Reading
+from ._core import RecordBatch as RecordBatch
+from ._core import Schema as Schema
+from ._core import UsageError as UsageError
+
+__version__: str
+
+_Path = Union[str, "os.PathLike[str]"]
+
+class Batches(list[RecordBatch]):
+    def __arrow_c_schema__(self) -> object: ...
+    def __arrow_c_stream__(self, requested_schema: Optional[object] = None) -> object: ...
+
+def read(source: Union[bytes, bytearray, memoryview, _Path], products: str = "health") -> Batches: ...
+def read_all(source: Union[bytes, bytearray, memoryview, _Path], products: str = "health") -> Reading: ...
+def schema() -> Schema: ...
+def run(source: Union[_Path, Sequence[_Path]], lake: _Path, **options: Any) -> dict[str, Any]: ...
+def arguments_of(source: Union[_Path, Sequence[_Path]], lake: _Path, options: dict[str, Any]) -> list[str]: ...
