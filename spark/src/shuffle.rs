@@ -12,6 +12,7 @@ use healthtrail::job::shuffle::parcel::{Group, batch, ddl};
 use healthtrail::job::shuffle::{self, Committed, Context, Kind, Parcel, read};
 use pyo3::exceptions::PyStopIteration;
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 use tokio::sync::mpsc;
 
@@ -138,7 +139,7 @@ impl Driver {
     }
 
     /// Commits the wave whose tasks are all done. `False` when another run has its number: plan again.
-    fn commit(&self, py: Python<'_>, told: Vec<(i32, Vec<u8>)>) -> PyResult<bool> {
+    fn commit(&self, py: Python<'_>, told: Vec<(i32, PyBackedBytes)>) -> PyResult<bool> {
         wait(py, || async {
             let kinds =
                 told.into_iter().map(|(kind, payload)| Ok((Kind::of_number(kind)?, payload)));
@@ -164,9 +165,10 @@ impl Driver {
 pub(crate) fn read_task(
     py: Python<'_>,
     arguments: Vec<String>,
-    context: Vec<u8>,
-    task: Vec<u8>,
+    context: &[u8],
+    task: &[u8],
 ) -> PyResult<ReadTask> {
+    let (context, task) = (context.to_vec(), task.to_vec());
     let (sender, receiver) = mpsc::channel(AHEAD);
     let work = move || async move {
         let told = sender.clone();
@@ -242,9 +244,9 @@ pub(crate) struct Reducer(tokio::sync::Mutex<shuffle::reduce::Reducer>);
 #[pymethods]
 impl Reducer {
     #[new]
-    fn new(py: Python<'_>, arguments: Vec<String>, context: Vec<u8>) -> PyResult<Self> {
+    fn new(py: Python<'_>, arguments: Vec<String>, context: &[u8]) -> PyResult<Self> {
         wait(py, move || async move {
-            let context = Context::parse(&context)?;
+            let context = Context::parse(context)?;
             let options = worker(&arguments, &context).await?;
             let reducer = shuffle::reduce::Reducer::new(context, &options)?;
             Ok(Self(tokio::sync::Mutex::new(reducer)))

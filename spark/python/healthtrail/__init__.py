@@ -37,11 +37,34 @@ __all__ = [
 ]
 
 
-class Batches(list):
-    """Record batches of findings; the list as a whole is an Arrow stream as well."""
+class Batches:
+    """Record batches of findings, which are an Arrow stream together.
+
+    Neither a `list` nor a `Sequence`, since PyArrow and Polars take these for columns before they ask for a stream.
+    """
+
+    def __init__(self, batches):
+        self._batches = list(batches)
+
+    def __len__(self):
+        return len(self._batches)
+
+    def __iter__(self):
+        return iter(self._batches)
+
+    def __getitem__(self, index):
+        return self._batches[index]
+
+    def __repr__(self):
+        return f"<healthtrail.Batches of {sum(map(len, self._batches))} rows>"
+
+    @property
+    def num_rows(self):
+        """How many rows they have together."""
+        return sum(map(len, self._batches))
 
     def __arrow_c_stream__(self, requested_schema=None):
-        return stream(list(self), schema())
+        return stream(self._batches, schema())
 
     def __arrow_c_schema__(self):
         return schema().__arrow_c_schema__()
@@ -62,7 +85,7 @@ def read_all(source, products="health"):
 
 
 def read(source, products="health"):
-    """Read the findings of one object (a path, or its bytes) as a list of record batches, which is an Arrow stream as well.
+    """Read the findings of one object (a path, or its bytes) as a sequence of record batches, which is an Arrow stream as well.
 
     `products` is `health`, or `all` for those of every product.
     """

@@ -1,6 +1,6 @@
 import os
-from collections.abc import Sequence
-from typing import Any, Optional, Union
+from collections.abc import Iterator, Sequence
+from typing import Any, Optional, Union, overload
 
 from ._core import HealthtrailError as HealthtrailError
 from ._core import Reading as Reading
@@ -12,7 +12,16 @@ __version__: str
 
 _Path = Union[str, "os.PathLike[str]"]
 
-class Batches(list[RecordBatch]):
+class Batches:
+    def __init__(self, batches: Sequence[RecordBatch]) -> None: ...
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[RecordBatch]: ...
+    @overload
+    def __getitem__(self, index: int) -> RecordBatch: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[RecordBatch]: ...
+    @property
+    def num_rows(self) -> int: ...
     def __arrow_c_schema__(self) -> object: ...
     def __arrow_c_stream__(self, requested_schema: Optional[object] = None) -> object: ...
 

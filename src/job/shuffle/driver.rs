@@ -201,21 +201,25 @@ impl Driver {
     ///
     /// # Errors
     /// Trouble of the lake's store, or when something of the wave is missing.
-    pub async fn commit(&mut self, told: Vec<(Kind, Vec<u8>)>) -> anyhow::Result<Committed> {
+    pub async fn commit<P: AsRef<[u8]>>(
+        &mut self,
+        told: Vec<(Kind, P)>,
+    ) -> anyhow::Result<Committed> {
         let (mut wave, mut staged) = (Wave::default(), Staged::at(self.version));
         let mut report = Report::default();
-        for (kind, payload) in told {
+        for (kind, payload) in &told {
+            let payload = payload.as_ref();
             match kind {
-                Kind::Part => staged.files.push(part(&payload)?),
+                Kind::Part => staged.files.push(part(payload)?),
                 Kind::Objects => {
-                    for one in parse::<Vec<Outcome>>(&payload)? {
+                    for one in parse::<Vec<Outcome>>(payload)? {
                         match one.end {
                             End::Read(tally) => wave.finished.push((one.index, *tally)),
                             End::Failed(why) => wave.failed.push((one.index, why.into())),
                         }
                     }
                 }
-                Kind::Counts => count(parse(&payload)?, &mut staged, &mut report),
+                Kind::Counts => count(parse(payload)?, &mut staged, &mut report),
                 Kind::Files | Kind::Rows | Kind::Rejects => {
                     bail!("what comes back of a wave has a parcel of {kind:?}")
                 }

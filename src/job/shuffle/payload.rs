@@ -146,3 +146,83 @@ pub fn decode_rejects(payload: &[u8]) -> anyhow::Result<Vec<RejectRow>> {
     };
     all.into_iter().map(row).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::read::{DOCUMENT_BYTES_MAX, ObjectReader, ReadOptions};
+    use crate::finding::limits::CountLimits;
+    use crate::finding::product::Products;
+    use crate::finding::rows::RowsBuilder;
+
+    /// A native event with and without an envelope, and bytes that are none.
+    const OBJECT: &str = r#"{"id":"7","detail-type":"AWS Health Event","source":"aws.health","account":"111122223333",
+        "time":"2026-11-24T05:00:00Z","region":"eu-west-1","detail":{"eventArn":"arn:aws:health:eu-west-1::event/EC2/T/E_1",
+        "service":"EC2","eventTypeCode":"T","eventTypeCategory":"issue","backupEvent":"true",
+        "startTime":"Tue, 24 Nov 2026 04:00:00 GMT"}}
+        {"eventArn":"arn:aws:health:eu-west-1::event/EC2/T/E_2","service":"EC2","eventTypeCode":"T",
+        "eventTypeCategory":"issue","startTime":"Tue, 24 Nov 2026 04:00:00 GMT"}
+        {oops"#;
+
+    fn read() -> (Rows, Vec<RejectRow>) {
+        let place =
+            Place { object: "file:///o".into(), etag: "1".into(), arrived_hour_ms: 3_600_000 };
+        let options = ReadOptions {
+            products: Products::All,
+            object_bytes_max: 1 << 20,
+            document_bytes_max: DOCUMENT_BYTES_MAX,
+            counts: CountLimits::DEFAULT,
+        };
+        let source = Box::new(OBJECT.as_bytes());
+        let mut reader = ObjectReader::new(source, place.clone(), &options);
+        let (mut rows, mut rejects) = (RowsBuilder::new(), Vec::new());
+        assert!(reader.read_into(&mut rows, &mut rejects, usize::MAX).unwrap());
+        let with_place = |reject| RejectRow { place: place.clone(), reject };
+        (rows.finish(), rejects.into_iter().map(with_place).collect())
+    }
+
+    #[test]
+    fn rows_come_back_with_their_keys() {
+        let (rows, _) = read();
+        assert_eq!(rows.keys.len(), 2);
+        assert!(rows.keys[0].backup && !rows.keys[1].backup);
+        assert_eq!(rows.keys[1].event_time_ms, i64::MAX);
+        let ordinals = rows.keys.iter().map(|key| key.ordinal).collect();
+        let back = decode_rows(&encode_rows(&rows.batch, ordinals).unwrap()).unwrap();
+        assert_eq!((back.batch, back.keys), (rows.batch, rows.keys));
+    }
+
+    #[test]
+    fn rows_of_other_columns_are_refused() {
+        let (rows, _) = read();
+        let some: Vec<usize> = (0..rows.batch.num_columns() - 1).collect();
+        let fewer = encode_rows(&rows.batch.project(&some).unwrap(), vec![0, 0]).unwrap();
+        let mut order: Vec<usize> = (0..rows.batch.num_columns()).collect();
+        let texts: Vec<usize> = (0..order.len())
+            .filter(|at| rows.batch.column(*at).data_type() == &DataType::Utf8)
+            .collect();
+        order.swap(texts[0], texts[1]);
+        let swapped = encode_rows(&rows.batch.project(&order).unwrap(), vec![0, 0]).unwrap();
+        let cut = encode_rows(&rows.batch, vec![0, 0]).unwrap();
+        for payload in [&fewer[..], &swapped, &cut[..cut.len() / 2], b"", b"no Arrow at all"] {
+            decode_rows(payload).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn rejects_come_back_as_they_were() {
+        let (_, mut rejects) = read();
+        assert_eq!(rejects.len(), 1);
+        let mut part = rejects[0].clone();
+        (part.reject.ordinal, part.reject.bytes) = (Some(3), vec![0, 0xff]);
+        rejects.push(part);
+        let back = decode_rejects(&encode_rejects(&rejects.iter().collect::<Vec<_>>()).unwrap());
+        let back = back.unwrap();
+        assert_eq!(back.len(), rejects.len());
+        for (one, two) in rejects.iter().zip(&back) {
+            assert_eq!((&one.place, &one.reject), (&two.place, &two.reject));
+            assert_eq!(one.line(), two.line());
+        }
+        decode_rejects(b"[{}]").unwrap_err();
+    }
+}

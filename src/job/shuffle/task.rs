@@ -199,3 +199,54 @@ pub(super) struct Counts {
 pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> anyhow::Result<T> {
     serde_json::from_slice(bytes).context("what the driver and its workers tell each other")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::finding::product::Products;
+    use crate::lake::record::Limits;
+
+    fn context(bits: &[(&str, u8)]) -> Context {
+        let limits = Limits {
+            object_bytes_max: 1,
+            document_bytes_max: 1,
+            depth_max: 1,
+            zip_entries_max: 1,
+            entities_max: 1,
+        };
+        Context {
+            program: PROGRAM.to_owned(),
+            version: 0,
+            run: "r".to_owned(),
+            partition: PartitionBy::Day,
+            settings: Settings { products: Products::Health, limits, reader_generation: 1 },
+            archives: Vec::new(),
+            lake: String::new(),
+            tombstones: Vec::new(),
+            slice_bits: bits.iter().map(|(name, bits)| (name.parse().unwrap(), *bits)).collect(),
+        }
+    }
+
+    #[test]
+    fn the_first_bits_of_a_row_id_tell_its_slice() {
+        let context = context(&[("2026-11-24", 2)]);
+        let (cut, whole) = ("2026-11-24".parse().unwrap(), "2026-11-25".parse().unwrap());
+        assert_eq!((context.slices(cut), context.slices(whole)), (4, 1));
+        for slice in 0..4_u32 {
+            let first = u128::from(slice) << 126;
+            assert_eq!(context.slice(cut, first), slice);
+            assert_eq!(context.slice(cut, first + (1 << 126) - 1), slice);
+        }
+        assert_eq!(context.slice(whole, u128::MAX), 0);
+        let bytes = serde_json::to_vec(&context).unwrap();
+        assert_eq!(Context::parse(&bytes).unwrap(), context);
+    }
+
+    #[test]
+    fn a_failure_is_told_as_it_was() {
+        let error = StoreError::new(StoreErrorKind::Denied, "reading", "s3://b/k", "no access");
+        let back = StoreError::from(Failure::from(&error));
+        assert_eq!(back.to_string(), error.to_string());
+        assert_eq!((back.kind, back.operation), (error.kind, error.operation));
+    }
+}
