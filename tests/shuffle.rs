@@ -98,8 +98,12 @@ async fn reduce_all(
     told
 }
 
-/// All waves of a run, and how often one was lost.
+/// All waves of a run.
 async fn carry(driver: &RunOptions, worker: &RunOptions, reducers: usize) -> Summary {
+    Box::pin(carry_waves(driver, worker, reducers)).await
+}
+
+async fn carry_waves(driver: &RunOptions, worker: &RunOptions, reducers: usize) -> Summary {
     let mut driver = Driver::begin(driver).await.unwrap();
     while let Some(wave) = driver.next_wave(TASK_BYTES).await.unwrap() {
         let parcels = read_all(&wave, worker).await.unwrap();
@@ -141,9 +145,9 @@ fn generated(folder: &Path, events: &str, compression: &str) {
 /// The rows of the rejects table that do not depend on who reads.
 fn rejects(lake: &Path) -> Vec<Row> {
     let mut rows = rows(lake, "rejects");
-    rows.iter_mut().for_each(|row| {
+    for row in &mut rows {
         row.remove("detail");
-    });
+    }
     rows.sort();
     rows
 }

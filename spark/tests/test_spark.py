@@ -89,27 +89,45 @@ def test_an_executor_is_killed_in_either_half(spark, archive, alone, tmp_path, h
     cluster.until(lambda: len(cluster.executors()) == 2, "another executor")
 
 
-def test_two_jobs_and_a_run_beside_them(spark, archive, alone, tmp_path):
+def test_two_jobs_at_once(spark, archive, alone, tmp_path):
     lake = tmp_path / "lake"
     summaries, failed = [], []
 
     def job():
         try:
-            summaries.append(cluster.run(spark, archive, lake, task_bytes=300_000, wave_objects=20))
+            summaries.append(cluster.run(spark, archive, lake, task_bytes=300_000, wave_objects=30))
         except Exception as error:
             failed.append(error)
 
     jobs = [threading.Thread(target=job) for _ in range(2)]
     for one in jobs:
         one.start()
-    cluster.alone(archive, lake, "--wave-objects", "15")
     for one in jobs:
         one.join()
     assert not failed, failed
-    assert sum(one["commits"] for one in summaries) > 0
+    assert sum(one["commits"] for one in summaries) >= 2
+    objects = [one["objects"] for one in summaries]
+    assert all(one["read"] + one["in_ledger"] == 60 for one in objects), objects
     cluster.assert_same(alone, lake, but=DELIVERY)
     cluster.verify(lake, archive)
-    assert cluster.staged(lake) == [] or cluster.alone(archive, lake) and cluster.staged(lake) == []
+
+
+def test_a_run_beside_the_job_wins_its_number(spark, archive, alone, tmp_path):
+    lake = tmp_path / "lake"
+    notes = []
+
+    def note(text):
+        notes.append(text)
+        if len(notes) == 1:
+            cluster.alone(archive, lake, "--until", "2026-08-03")
+
+    summary = cluster.run(spark, archive, lake, task_bytes=300_000, note=note)
+    assert any("planned anew" in text for text in notes), notes
+    assert (summary["commits"], summary["version"]) == (1, 2)
+    assert summary["objects"]["in_ledger"] > 0
+    cluster.assert_same(alone, lake, but=DELIVERY)
+    cluster.verify(lake, archive)
+    assert cluster.staged(lake) == []
 
 
 @pytest.mark.parametrize(
