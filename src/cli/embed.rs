@@ -130,7 +130,7 @@ mod tests {
             (vec!["--summary", "x"], "`--summary`"),
             (vec!["--dry-run"], "`--dry-run`"),
             (vec!["--nothing"], "--nothing"),
-            (vec!["--memory", "1MiB"], "128 MiB"),
+            (vec!["--memory", "1MiB"], "128.0 MiB"),
             (vec!["--since", "2026-11-24", "--until", "2026-11-23"], "before"),
         ] {
             let error = parse(&[&named[..], &more].concat()).unwrap_err();

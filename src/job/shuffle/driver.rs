@@ -23,10 +23,11 @@ use crate::lake::layout::{Partition, Table};
 use crate::lake::rejects::State;
 
 /// Objects of a wave, unless `--wave-objects` says otherwise.
-pub const WAVE_OBJECTS: usize = 200_000;
+pub const WAVE_OBJECTS: usize = 100_000;
 /// Objects of a task: each costs a request, and a task should not take an hour.
 const TASK_OBJECTS_MAX: usize = 4_096;
-/// How many bytes of rows a byte of an object as stored becomes, about: JSON that was compressed ten times.
+/// How many bytes of rows a byte of an object as stored becomes, until the first wave has told: JSON that was
+/// compressed ten times.
 const ROWS_PER_STORED_BYTE: u64 = 10;
 /// A partition is cut into so many slices at most.
 const SLICE_BITS_MAX: u8 = 12;
@@ -157,8 +158,11 @@ impl Driver {
     fn context(&self, by_partition: BTreeMap<Partition, u64>) -> Context {
         let committer = &self.conductor.committer;
         let piece = committer.budget.piece_bytes as u64;
+        let read = self.conductor.summary.bytes;
+        let rows_per_byte =
+            read.decompressed.checked_div(read.compressed).map_or(ROWS_PER_STORED_BYTE, |r| r + 1);
         let bits = |bytes: u64| {
-            let slices = (bytes.saturating_mul(ROWS_PER_STORED_BYTE) / piece.max(1)).max(1);
+            let slices = (bytes.saturating_mul(rows_per_byte) / piece.max(1)).max(1);
             u8::try_from(slices.next_power_of_two().trailing_zeros()).unwrap_or(SLICE_BITS_MAX)
         };
         let bits = by_partition.into_iter().map(|(one, bytes)| (one, bits(bytes)));

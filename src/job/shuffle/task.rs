@@ -235,7 +235,7 @@ mod tests {
         for slice in 0..4_u32 {
             let first = u128::from(slice) << 126;
             assert_eq!(context.slice(cut, first), slice);
-            assert_eq!(context.slice(cut, first + (1 << 126) - 1), slice);
+            assert_eq!(context.slice(cut, first + ((1 << 126) - 1)), slice);
         }
         assert_eq!(context.slice(whole, u128::MAX), 0);
         let bytes = serde_json::to_vec(&context).unwrap();
