@@ -42,6 +42,7 @@ mod run;
 mod samples;
 mod secure;
 mod shell;
+mod shuffle;
 mod simulated;
 mod store_contract;
 mod stores;

@@ -115,10 +115,10 @@ pub(super) fn begin(arg: &LogArg) -> anyhow::Result<()> {
     log_lines::hide_what_panics_quote();
     let builder = tracing_subscriber::fmt().with_env_filter(log_lines::filter(&arg.filter)?);
     match format {
-        LogFormat::Text => builder.with_writer(|| log_lines::OneLine).init(),
-        LogFormat::Json => builder.with_writer(io::stderr).event_format(JsonLines).init(),
+        LogFormat::Text => builder.with_writer(|| log_lines::OneLine).try_init(),
+        LogFormat::Json => builder.with_writer(io::stderr).event_format(JsonLines).try_init(),
     }
-    Ok(())
+    .map_err(|error| anyhow::anyhow!("log lines cannot be shown: {error}"))
 }
 
 /// Whether lines are JSON.

@@ -8,6 +8,7 @@ mod cells;
 mod completions;
 mod ddl;
 mod doctor;
+pub mod embed;
 mod ending;
 mod forget;
 mod generate;

@@ -48,11 +48,11 @@ pub(super) struct RunArgs {
     /// A `*` at the end takes all keys that begin so, for a Firehose prefix without a slash at its end.
     /// The variable names several with commas between them.
     #[arg(long, value_name = "ARCHIVE", env = "HEALTHTRAIL_FROM", required = true)]
-    from: Vec<String>,
+    pub(super) from: Vec<String>,
 
     /// Lake to fill: a folder or `s3://bucket/prefix`; made if it is not there
     #[arg(long, value_name = "LAKE", env = "HEALTHTRAIL_TO")]
-    to: String,
+    pub(super) to: String,
 
     /// Whose findings become rows [default: the lake's, else `health`]
     ///
@@ -81,7 +81,7 @@ pub(super) struct RunArgs {
 
     /// Time zone of the times in the keys (Firehose's `CustomTimeZone`) [default: the stream's, else `UTC`]
     #[arg(long, value_name = "ZONE", env = "HEALTHTRAIL_ZONE", value_parser = values::zone)]
-    zone: Option<TimeZone>,
+    pub(super) zone: Option<TimeZone>,
 
     /// End after the wave that is under way when this time has passed: `90m`, `2h`
     #[arg(long, value_name = "TIME", env = "HEALTHTRAIL_DEADLINE", value_parser = values::duration)]
@@ -161,7 +161,7 @@ pub(super) struct RunArgs {
     metrics: MetricsArgs,
 
     #[command(flatten)]
-    stores: StoreArgs,
+    pub(super) stores: StoreArgs,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -279,7 +279,7 @@ fn outcome(summary: &Summary, rejects_max: Option<u64>) -> Outcome {
     if newly_failed || too_many { Outcome::Lost } else { Outcome::Done }
 }
 
-fn options(
+pub(super) fn options(
     args: &RunArgs,
     archives: Vec<Archive>,
     lake: Option<Arc<dyn Store>>,
@@ -359,7 +359,7 @@ fn print_summary(summary: &Summary, args: &RunArgs) -> anyhow::Result<()> {
 }
 
 /// The summary for a person.
-fn describe(summary: &Summary, lake: &str) -> Vec<String> {
+pub(super) fn describe(summary: &Summary, lake: &str) -> Vec<String> {
     let count = |number: u64| show_count(number);
     let (o, b, d, f) = (&summary.objects, &summary.bytes, &summary.documents, &summary.findings);
     let mut lines = vec![

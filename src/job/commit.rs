@@ -43,6 +43,9 @@ pub(crate) struct Committer {
     pub(crate) log: Log,
     pub(crate) ledger: Ledger,
     pub(crate) again: Option<Again>,
+    /// Which objects of the plan the lake may have rejects of, where the ledger at hand is of one partition
+    /// alone and cannot tell.
+    pub(crate) reread: Option<HashSet<usize>>,
     pub(crate) partition: PartitionBy,
     pub(crate) settings: Settings,
     /// Who gives rejects their state.
@@ -75,7 +78,7 @@ pub(crate) struct Staged {
     pub(super) files: Vec<FileRecord>,
     /// Row ids in them, when more of the same wave follows.
     row_ids: IdSet,
-    duplicates: u64,
+    pub(super) duplicates: u64,
     pub(super) rejects_known: u64,
     /// Rows for the rejects table, by state.
     pub(super) states: BTreeMap<&'static str, u64>,
@@ -122,7 +125,7 @@ pub(crate) enum Settled {
 
 impl Staged {
     /// Nothing yet, for the commit after `version`.
-    pub(super) fn at(version: u64) -> Self {
+    pub(crate) fn at(version: u64) -> Self {
         Self { version, ..Self::default() }
     }
 
@@ -164,6 +167,7 @@ impl Committer {
             log,
             ledger,
             again: None,
+            reread: None,
             partition,
             settings,
             state_by: By::of(&settings),
@@ -199,20 +203,52 @@ impl Committer {
         let consumed: HashSet<usize> =
             wave.objects_held().filter(|index| self.is_consumed_elsewhere(*index)).collect();
         wave.drop_rejects(&consumed);
-        let mut known = Known::default();
-        known.in_pieces(staged);
-        let mut report = Report::default();
-        let dropped: HashSet<usize> = wave.broken.union(&consumed).copied().collect();
-        let compared =
-            self.compare_and_stage(wave, staged, &mut known, &dropped, &mut report, false);
-        if let Err(error) = compared.await {
+        if let Err(error) = self.stage_held(wave, staged, &consumed).await {
             self.unless_withdrawn(staged.version, error).await?;
             return Ok(false);
         }
+        Ok(true)
+    }
+
+    /// Stages what the wave holds and that is not of `consumed` objects, and gives up its memory.
+    pub(crate) async fn stage_held(
+        &self,
+        wave: &mut Wave,
+        staged: &mut Staged,
+        consumed: &HashSet<usize>,
+    ) -> anyhow::Result<()> {
+        let mut known = Known::default();
+        known.in_pieces(staged);
+        let mut report = Report::default();
+        let dropped: HashSet<usize> = wave.broken.union(consumed).copied().collect();
+        self.compare_and_stage(wave, staged, &mut known, &dropped, &mut report, false).await?;
         staged.row_ids.extend(wave.row_ids());
         let reread = self.reread(wave.owners().all());
         wave.release(&reread, &known.rows);
-        Ok(true)
+        Ok(())
+    }
+
+    /// Stages the rest of a wave whose objects are all read, on top of the pieces of it in `staged`.
+    pub(crate) async fn stage_end(&self, wave: &Wave, staged: &mut Staged) -> anyhow::Result<()> {
+        let mut known = Known::default();
+        known.in_pieces(staged);
+        let (dropped, mut report) = (HashSet::new(), Report::default());
+        self.compare_and_stage(wave, staged, &mut known, &dropped, &mut report, true).await
+    }
+
+    /// Commits what was staged elsewhere of a wave's objects, all of it compared with `staged.version`.
+    pub(crate) async fn commit_staged(
+        &mut self,
+        wave: Wave,
+        staged: Staged,
+        mut report: Report,
+    ) -> anyhow::Result<Settled> {
+        self.catch_up().await?;
+        let is_current = staged.version == self.ledger.version();
+        if !is_current || !self.record(&wave, &staged, &mut report).await? {
+            return Ok(Settled::Replan);
+        }
+        Ok(done(wave, staged, report))
     }
 
     /// Commits the wave, on top of whatever other runs commit meanwhile.
@@ -253,14 +289,8 @@ impl Committer {
                 continue;
             }
             if self.record(&wave, &staged, &mut report).await? {
-                let settled = wave.finished.iter().map(|(index, _)| *index);
-                report.settled.extend(settled.chain(wave.failed.iter().map(|(index, _)| *index)));
                 report.forgotten = wave.forgotten();
-                report.consumed = wave.finished.into_iter().map(|(_, tally)| tally).collect();
-                (report.duplicates, report.rejects_known) =
-                    (staged.duplicates, staged.rejects_known);
-                report.states = staged.states;
-                return Ok(Settled::Done(Box::new(report)));
+                return Ok(done(wave, staged, report));
             }
         }
     }
@@ -284,7 +314,7 @@ impl Committer {
 
     /// What another has done meanwhile with an object that is read again on purpose is told by its rows
     /// and rejects themselves.
-    fn is_consumed_elsewhere(&self, index: usize) -> bool {
+    pub(super) fn is_consumed_elsewhere(&self, index: usize) -> bool {
         self.again.is_none() && self.status(index) == Status::Consumed
     }
 
@@ -412,6 +442,16 @@ impl Committer {
             .map_err(|panic| panics::error(&format!("encoding partition {partition}"), &panic))??;
         Ok(part)
     }
+}
+
+/// What became of a wave that is recorded.
+fn done(wave: Wave, staged: Staged, mut report: Report) -> Settled {
+    let settled = wave.finished.iter().map(|(index, _)| *index);
+    report.settled.extend(settled.chain(wave.failed.iter().map(|(index, _)| *index)));
+    report.consumed = wave.finished.into_iter().map(|(_, tally)| tally).collect();
+    (report.duplicates, report.rejects_known) = (staged.duplicates, staged.rejects_known);
+    report.states = staged.states;
+    Settled::Done(Box::new(report))
 }
 
 /// What of a wave the lake is known to have, up to a version, over all attempts to commit it.

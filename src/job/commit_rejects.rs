@@ -45,6 +45,9 @@ impl Committer {
     /// because it is new or reopened; which of the two makes no difference here.
     pub(super) fn reread(&self, objects: impl Iterator<Item = usize>) -> HashSet<usize> {
         let again = |index: &usize| {
+            if let Some(reread) = &self.reread {
+                return reread.contains(index);
+            }
             self.again.is_some()
                 || matches!(
                     self.status(*index),

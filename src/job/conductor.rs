@@ -28,11 +28,12 @@ use crate::store::StoreErrorKind::Unavailable;
 
 /// So many objects in a row without an answer from their store end the run: each of them took all its
 /// retries, and a million more would take weeks.
-const UNANSWERED_MAX: usize = 64;
+pub(super) const UNANSWERED_MAX: usize = 64;
 
 /// Moves a run from wave to wave.
-pub(super) struct Conductor<'a> {
-    pub(super) options: &'a RunOptions,
+#[derive(Debug)]
+pub(super) struct Conductor {
+    pub(super) options: RunOptions,
     pub(super) begun: Instant,
     pub(super) committer: Committer,
     pub(super) summary: Summary,
@@ -58,17 +59,17 @@ struct Open {
     chunks: Vec<Vec<usize>>,
 }
 
-impl<'a> Conductor<'a> {
+impl Conductor {
     /// A conductor of the committer's plan.
     pub(super) fn new(
-        options: &'a RunOptions,
+        options: &RunOptions,
         begun: Instant,
         committer: Committer,
         summary: Summary,
     ) -> Self {
         let settled = vec![false; committer.plan.len()];
         let (again, broken) = (VecDeque::new(), HashMap::new());
-        let (left, unanswered) = (0, 0);
+        let (left, unanswered, options) = (0, 0, options.clone());
         Self { options, begun, committer, summary, settled, left, again, broken, unanswered }
     }
 
@@ -84,6 +85,11 @@ impl<'a> Conductor<'a> {
         if let Some(again) = &mut self.committer.again {
             again.salvaged = salvage.offsets;
         }
+    }
+
+    /// Whether an object of the plan is settled.
+    pub(super) fn is_settled(&self, index: usize) -> bool {
+        self.settled.get(index).is_some_and(|settled| *settled)
     }
 
     fn unsettled(&self) -> u64 {
@@ -244,7 +250,7 @@ impl<'a> Conductor<'a> {
             || self.options.wave_objects.is_some_and(|most| wave.objects() >= most)
     }
 
-    fn past_deadline(&mut self) -> bool {
+    pub(super) fn past_deadline(&mut self) -> bool {
         let past = self.options.deadline.is_some_and(|deadline| self.begun.elapsed() >= deadline);
         self.summary.deadline_reached |= past;
         past
@@ -327,7 +333,7 @@ impl<'a> Conductor<'a> {
         let stores = self.options.archives.iter().map(|archive| archive.store.retries());
         summary.retries = stores.sum::<u64>() + committer.lake.retries();
         summary.peak_memory_bytes = memory::peak_bytes();
-        summary.lag_seconds = lag::seconds(&committer.ledger, self.options);
+        summary.lag_seconds = lag::seconds(&committer.ledger, &self.options);
         summary.seconds.total = self.begun.elapsed().as_secs_f64();
         summary.check().map_err(|broken| {
             anyhow!(

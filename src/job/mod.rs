@@ -23,6 +23,7 @@ pub mod rejects;
 pub mod replay;
 pub mod run;
 mod salvage;
+pub mod shuffle;
 pub mod stream;
 pub mod summary;
 pub mod verify;

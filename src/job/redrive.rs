@@ -345,10 +345,7 @@ async fn find(archives: &[Archive], candidate: &Candidate) -> Found {
 
 /// Reads what rejects kept of objects that are gone or changed, and marks the other rejects of these, as
 /// many objects at a time as memory has room for. Gives how many objects gave something to read.
-async fn settle_missing(
-    conductor: &mut Conductor<'_>,
-    mut missing: Vec<Mark>,
-) -> anyhow::Result<u64> {
+async fn settle_missing(conductor: &mut Conductor, mut missing: Vec<Mark>) -> anyhow::Result<u64> {
     missing.sort_unstable_by(|one, two| {
         (one.arrived_hour_ms, &one.object).cmp(&(two.arrived_hour_ms, &two.object))
     });

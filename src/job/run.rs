@@ -85,6 +85,14 @@ pub async fn dry_run(options: &RunOptions) -> anyhow::Result<DryRun> {
 /// finished, or when the sums of the run do not hold (a defect). Objects that cannot be read are no
 /// error; the summary names them.
 pub async fn run(options: &RunOptions) -> anyhow::Result<Summary> {
+    let mut conductor = begin(options).await?;
+    // Boxed: what the waves keep between their steps would make the caller's future large.
+    Box::pin(conductor.waves()).await?;
+    conductor.finish().await
+}
+
+/// All that comes before the first wave: opens the lake, and plans what it lacks.
+pub(super) async fn begin(options: &RunOptions) -> anyhow::Result<Conductor> {
     let begun = Instant::now();
     check_places(options)?;
     let Some(lake) = options.lake.clone() else { bail!("a run needs a lake") };
@@ -112,10 +120,7 @@ pub async fn run(options: &RunOptions) -> anyhow::Result<Summary> {
 
     let plan = plan.objects.into();
     let committer = Committer::new(options, log, ledger, config.partition, settings, plan)?;
-    let mut conductor = Conductor::new(options, begun, committer, summary);
-    // Boxed: what the waves keep between their steps would make the caller's future large.
-    Box::pin(conductor.waves()).await?;
-    conductor.finish().await
+    Ok(Conductor::new(options, begun, committer, summary))
 }
 
 async fn list(

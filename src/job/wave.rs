@@ -150,6 +150,18 @@ impl Wave {
         self.bytes = 0;
     }
 
+    /// Takes in rows of objects that others have read, none of which can be consumed elsewhere.
+    pub(crate) fn add_rows(&mut self, rows: Rows) {
+        self.bytes += rows.batch.get_array_memory_size();
+        self.owners.push(vec![(rows.keys.len(), usize::MAX)]);
+        self.batches.push(rows);
+    }
+
+    /// Takes in where in an object, which others have read, its rows were.
+    pub(crate) fn remember_rows(&mut self, object: usize, places: Vec<RowPlace>) {
+        self.released_rows.entry(object).or_default().extend(places);
+    }
+
     /// The ids of its rows, but for those of objects that broke off: these are written nowhere, so
     /// an equal row that comes later must not count as a duplicate of them.
     pub(crate) fn row_ids(&self) -> impl Iterator<Item = u128> {

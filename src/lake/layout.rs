@@ -70,7 +70,8 @@ impl Table {
         }
     }
 
-    fn parse(name: &str) -> Option<Self> {
+    /// The table of this name.
+    pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|table| table.name() == name)
     }
 }

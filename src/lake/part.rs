@@ -137,6 +137,11 @@ pub fn split(batches: &Batches, picks: &[Pick]) -> Vec<Range<usize>> {
     cut(&batches.row_sizes(picks), PART_ROWS_MAX, PART_BYTES_MAX)
 }
 
+/// Cuts rows, in their order, into ranges of at most so many bytes of their values; a larger row stands alone.
+pub(crate) fn cut_rows(batches: &Batches, picks: &[Pick], bytes_max: u64) -> Vec<Range<usize>> {
+    cut(&batches.row_sizes(picks), PART_ROWS_MAX, bytes_max)
+}
+
 /// Cuts a sequence of sizes into ranges of at most so many items and bytes; a larger item stands alone.
 pub(super) fn cut(sizes: &[u64], items_max: usize, bytes_max: u64) -> Vec<Range<usize>> {
     let mut ranges = Vec::new();

@@ -39,7 +39,7 @@ impl Batches {
     }
 
     /// Copies these rows into one batch; only the batches they come from are looked at.
-    pub(super) fn gather(&self, picks: &[Pick]) -> Result<RecordBatch, ArrowError> {
+    pub(crate) fn gather(&self, picks: &[Pick]) -> Result<RecordBatch, ArrowError> {
         let mut places = vec![usize::MAX; self.0.len()];
         let mut sources: Vec<&RecordBatch> = Vec::new();
         let mut rows = Vec::with_capacity(picks.len());

@@ -88,17 +88,16 @@ impl Inflater {
             let bytes = usize::try_from(self.raw.total_out() - given).unwrap_or(usize::MAX);
             input.consume(taken);
             self.crc.update(out.get(..bytes).unwrap_or_default());
-            let ended = match result {
-                Ok(status) => status == Status::StreamEnd,
-                // What the library says of it depends on how many bytes it was given at a time, and a reject must not.
-                Err(_) => {
-                    let message = "the deflate stream is damaged".to_owned();
-                    if bytes == 0 {
-                        return Err(UnpackFault::corrupt(message));
-                    }
-                    self.fault = Some(message);
-                    false
+            // What the library says of damage depends on how many bytes it was given at a time, and a reject must not.
+            let ended = if let Ok(status) = result {
+                status == Status::StreamEnd
+            } else {
+                let message = "the deflate stream is damaged".to_owned();
+                if bytes == 0 {
+                    return Err(UnpackFault::corrupt(message));
                 }
+                self.fault = Some(message);
+                false
             };
             if bytes > 0 || ended {
                 return Ok(Inflated { bytes, ended });

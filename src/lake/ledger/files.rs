@@ -1,11 +1,50 @@
 //! Which files make up the lake: added by commits, taken out by later ones, or damaged.
 
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
 use super::{DamagedFile, Ledger, LedgerFile};
 use crate::lake::error::{LakeError, LakeResult};
 use crate::lake::layout::{Partition, Table, parse_part_key};
-use crate::lake::record::FileRecord;
+use crate::lake::record::{FileRecord, Tombstone};
+
+/// What the ledger knows of one partition of a table.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartitionFiles {
+    /// Its files, oldest first.
+    pub files: Vec<LedgerFile>,
+    /// Those that commits name and that are not rightly there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub damaged: Vec<DamagedFile>,
+}
 
 impl Ledger {
+    /// What it knows of each partition.
+    pub fn partitions(&self) -> impl Iterator<Item = ((Table, Partition), PartitionFiles)> {
+        let places: BTreeSet<_> = self.files.keys().chain(self.damaged.keys()).copied().collect();
+        places.into_iter().map(|place| {
+            let files = self.files.get(&place).cloned().unwrap_or_default();
+            let damaged = self.damaged.get(&place).cloned().unwrap_or_default();
+            (place, PartitionFiles { files, damaged })
+        })
+    }
+
+    /// A ledger that knows of one partition alone, and of no object: enough to compare rows with.
+    pub fn of_partition(
+        version: u64,
+        place: (Table, Partition),
+        known: PartitionFiles,
+        tombstones: BTreeSet<Tombstone>,
+    ) -> Self {
+        let mut ledger = Self { version, tombstones, ..Self::default() };
+        ledger.files.insert(place, known.files);
+        if !known.damaged.is_empty() {
+            ledger.damaged.insert(place, known.damaged);
+        }
+        ledger
+    }
+
     /// The files of a partition that were added after commit `after` (0 for all), oldest first.
     pub fn files(
         &self,

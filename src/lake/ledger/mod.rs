@@ -14,7 +14,7 @@
 
 pub mod compare;
 mod differ;
-mod files;
+pub mod files;
 mod hours;
 pub mod overview;
 mod profile;
