@@ -199,6 +199,17 @@ fn fault(code: Option<i32>, told: &str, key: &Path) -> Option<&'static str> {
     }
 }
 
+/// Settings that differ at most in the program that made the lake.
+fn same_but_maker(one: &[u8], other: &[u8]) -> bool {
+    let settings = |bytes| {
+        let mut settings: serde_json::Value = serde_json::from_slice(bytes).ok()?;
+        settings["created_by"].as_str()?.starts_with("healthtrail").then_some(())?;
+        settings["created_by"].take();
+        Some(settings)
+    };
+    settings(one).is_some_and(|one| Some(one) == settings(other))
+}
+
 /// Every `step`th case from `first` on; the cases that were run.
 fn matrix(first: usize, step: usize, is_told: bool) -> usize {
     let lake = Lake::new();
@@ -221,8 +232,10 @@ fn matrix(first: usize, step: usize, is_told: bool) -> usize {
                 let words = &lake.commands(&copy)[nth];
                 let (code, told) = answer(words);
                 codes.push(format!("{} {}", words[0], code.unwrap_or(-1)));
-                // A checkpoint is a cache, and white space behind JSON says nothing.
+                // A checkpoint is a cache, white space behind JSON says nothing, and nobody can know which
+                // program made a lake but from these very words.
                 let is_same = damaged.trim_ascii() == bytes.trim_ascii();
+                let is_same = is_same || *what == "settings" && same_but_maker(&damaged, &bytes);
                 let may_pass = *what == "checkpoint" || is_same;
                 let passes = words[0] == "verify" && code == Some(0) && !may_pass;
                 let fault = fault(code, &told, victim);
